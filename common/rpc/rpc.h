@@ -31,6 +31,7 @@ struct rpc_context {
   size_t caller_permission_count;
   bool caller_is_limited;        // the token allows nothing but its permissions: that of an API key
   struct slice caller_session;   // empty: the token names none
+  int64_t caller_generation;     // of the account's tokens, which the token is of; 0: the token does not say
   int64_t caller_auth_time;      // when the user last proved who he is, in Unix seconds; 0: the token does not say
   struct slice peer_service;     // the program that has sent the call, as its connection proves it; not sent
   struct slice idempotency_key;  // empty without one, see packet.proto

@@ -50,6 +50,16 @@ struct slice call_caller_session(const struct call *call)
   return call->context->caller_session;
 }
 
+int64_t call_caller_generation(const struct call *call)
+{
+  return call->context->caller_generation;
+}
+
+bool call_caller_is_limited(const struct call *call)
+{
+  return call->context->caller_is_limited;
+}
+
 int64_t call_caller_auth_time(const struct call *call)
 {
   return call->context->caller_auth_time;

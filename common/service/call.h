@@ -33,6 +33,10 @@ struct arena *call_arena(struct call *call);
 struct slice call_caller_id(const struct call *call);
 // The session that the user's token belongs to, a UUID as text; empty where the token names none.
 struct slice call_caller_session(const struct call *call);
+// Which generation of the account's tokens the token is of; 0 where it does not say.
+int64_t call_caller_generation(const struct call *call);
+// Whether the token allows nothing but its permissions: that of an API key.
+bool call_caller_is_limited(const struct call *call);
 // When the user last proved who he is in this session, in Unix seconds; 0 where the token does not say.
 int64_t call_caller_auth_time(const struct call *call);
 bool call_caller_has_role(const struct call *call, const char *role);

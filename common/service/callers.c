@@ -163,6 +163,7 @@ static void take_claims(struct call *call, const struct token_claims *claims)
   call->verified.caller_permission_count = claims->permission_count;
   call->verified.caller_is_limited = claims->is_limited;
   call->verified.caller_session = arena_copy(call->arena, claims->session);
+  call->verified.caller_generation = claims->generation;
   call->verified.caller_auth_time = claims->auth_time;
 }
 

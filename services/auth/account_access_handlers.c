@@ -8,14 +8,12 @@
 #include "services/auth/auth_sessions.h"
 #include "services/auth/auth_transaction.h"
 
-// Refuses to take an admin away where he is the last one. Keeps changes of roles out until the transaction ends, so
-// that of two admins who take each other away one is left.
+// Refuses to take an admin away where he is the last one. Comes after auth_roles_lock, so that of two admins who take
+// each other away one is left.
 static enum status check_not_last_admin(struct call *call, struct query_db db, const char *user_id)
 {
   struct auth_db_is_admin_row target = {0};
-  enum status status = auth_db_lock_roles(db, call_arena(call));
-  if (status == STATUS_OK)
-    status = auth_db_is_admin(db, user_id, call_arena(call), &target);
+  enum status status = auth_db_is_admin(db, user_id, call_arena(call), &target);
   return status == STATUS_OK && target.is_admin ? auth_roles_check_last_admin(call, db, user_id) : status;
 }
 
@@ -60,7 +58,9 @@ static enum status change_in(struct call *call, struct query_db db, const void *
 {
   const struct access_step *access = arg;
   const struct audit_entry entry = {.action = access->action, .user_id = access->user_id};
-  enum status status = auth_roles_check_target(call, db, access->user_id);
+  enum status status = auth_roles_lock(call, db, access->user_id);
+  if (status == STATUS_OK)
+    status = auth_roles_check_target(call, db, access->user_id);
   if (status == STATUS_OK)
     status = access->change(call, db, access->user_id);
   return status == STATUS_OK ? audit_add(call, db, &entry) : status;
@@ -115,7 +115,14 @@ static enum status begin_deletion_in(struct call *call, struct query_db db, cons
 {
   const char *user_id = arg;
   bool is_own = slice_equal_ignore_case(call_caller_id(call), slice_from_string(user_id));
-  enum status status = is_own ? STATUS_OK : auth_roles_check_target(call, db, user_id);
+  enum status status = auth_roles_lock(call, db, user_id);
+  // An account without a credential may be deleted. Where it is the caller's, his session is gone with the credential.
+  if (status == STATUS_NOT_FOUND && !is_own) {
+    status = auth_sessions_hold(call, db);
+    return status == STATUS_OK ? STATUS_NOT_FOUND : status;
+  }
+  if (status == STATUS_OK && !is_own)
+    status = auth_roles_check_target(call, db, user_id);
   if (status == STATUS_OK)
     status = check_not_last_admin(call, db, user_id);
   return status == STATUS_OK ? auth_db_begin_leaving(db, user_id, call_arena(call)) : status;

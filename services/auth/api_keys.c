@@ -75,7 +75,11 @@ static enum status add_in(struct call *call, struct query_db db, const void *arg
 {
   const struct new_api_key *key = arg;
   const struct auth_db_add_api_key_params *params = key->params;
-  enum status status = lock_accounts(call, db, params);
+  // A change of roles that takes from the caller what he gives the key comes before, and is seen, or after.
+  bool is_own = strcmp(params->user_id, params->creator_id) == 0;
+  enum status status = is_own ? STATUS_OK : auth_db_lock_roles(db, call_arena(call));
+  if (status == STATUS_OK)
+    status = lock_accounts(call, db, params);
   if (status == STATUS_OK)
     status = auth_sessions_hold(call, db);
   if (status == STATUS_OK)

@@ -239,7 +239,9 @@ static enum status remove_in(struct call *call, struct query_db db, const void *
   struct arena *arena = call_arena(call);
   const struct auth_db_delete_factor_params params = {.id = removal->factor_id, .user_id = removal->user_id};
   int64_t removed = 0;
-  enum status status = auth_factors_lock(call, db, removal->user_id);
+  enum status status = removal->factor_id == NULL ? auth_roles_lock(call, db, removal->user_id) : STATUS_OK;
+  if (status == STATUS_OK || status == STATUS_NOT_FOUND)
+    status = auth_factors_lock(call, db, removal->user_id);
   if (status == STATUS_OK)
     status = auth_sessions_hold(call, db);
   if (status == STATUS_OK && removal->factor_id == NULL)

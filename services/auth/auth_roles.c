@@ -11,6 +11,7 @@
 #include "common/service/jobs.h"
 #include "common/service/service.h"
 #include "services/auth/auth_peers.h"
+#include "services/auth/auth_sessions.h"
 #include "services/auth/auth_state.h"
 
 // How many holders' tokens end in one statement.
@@ -108,6 +109,15 @@ enum status auth_roles_check_held(struct call *call, const struct permission_set
     return STATUS_OK;
   return call_fail(call, STATUS_PERMISSION_DENIED, "NOT_YOURS_TO_GIVE",
                    "you do not hold the permission %s, so you cannot give or take it", missing);
+}
+
+enum status auth_roles_lock(struct call *call, struct query_db db, const char *user_id)
+{
+  struct auth_db_lock_credential_row row;
+  enum status status = auth_db_lock_roles(db, call_arena(call));
+  if (status == STATUS_OK && user_id != NULL)
+    status = auth_db_lock_credential(db, user_id, call_arena(call), &row);
+  return status == STATUS_OK ? auth_sessions_hold(call, db) : status;
 }
 
 enum status auth_roles_check_target(struct call *call, struct query_db db, const char *user_id)

@@ -56,14 +56,18 @@ enum status auth_roles_check_known(struct call *call, const char *field, char *c
 // Refuses to give or take what the caller does not hold, so that nobody can give himself, or a key, more than he has.
 enum status auth_roles_check_held(struct call *call, const struct permission_set *set) MUST_CHECK;
 
+// Begins what a caller who holds more than `user` does to roles or to an account (NULL: none): keeps others from what
+// roles hold and who holds them, from the account, and from the caller's session (auth_sessions_hold), until the
+// transaction ends. NOT_FOUND where there is no such account.
+enum status auth_roles_lock(struct call *call, struct query_db db, const char *user_id) MUST_CHECK;
 // Refuses to act on the account of somebody who holds what the caller does not. NOT_FOUND where there is no such
 // account.
 enum status auth_roles_check_target(struct call *call, struct query_db db, const char *user_id) MUST_CHECK;
 // Looks which admins whose deletion was begun are still there, because it failed: these count again. It asks the user
 // service, so it comes before a transaction that checks for the last admin.
 enum status auth_roles_settle_leaving(struct call *call) MUST_CHECK;
-// Refuses what would leave nobody who is admin, may sign in and is not being deleted. The caller has locked the roles
-// (lock_roles), and the account is an admin's.
+// Refuses what would leave nobody who is admin, may sign in and is not being deleted. Comes after auth_roles_lock; the
+// account is an admin's.
 enum status auth_roles_check_last_admin(struct call *call, struct query_db db, const char *user_id) MUST_CHECK;
 
 // Runs the job AUTH_ROLE_JOB, whose key is a role of which something was taken, or which is being removed: its holders'

@@ -311,12 +311,20 @@ enum status auth_sessions_end_tokens(struct query_db db, const char *user_id, st
 
 enum status auth_sessions_hold(struct call *call, struct query_db db)
 {
-  const char *id = arena_string(call_arena(call), call_caller_session(call));
-  const struct auth_db_hold_session_params params = {.id = id, .user_id = resource_caller(call)};
-  struct auth_db_hold_session_row row;
+  struct arena *arena = call_arena(call);
+  const char *id = arena_string(arena, call_caller_session(call));
+  const struct auth_db_hold_session_params session = {
+      .id = id, .user_id = resource_caller(call), .generation = call_caller_generation(call)};
+  const struct auth_db_hold_api_key_params key = {
+      .id = session.id, .user_id = session.user_id, .generation = session.generation};
+  struct auth_db_hold_session_row session_row;
+  struct auth_db_hold_api_key_row key_row;
   // A token that names no session belongs to none.
-  enum status status = *id == '\0' ? STATUS_NOT_FOUND : auth_db_hold_session(db, &params, call_arena(call), &row);
+  enum status status = *id == '\0'                    ? STATUS_NOT_FOUND
+                       : call_caller_is_limited(call) ? auth_db_hold_api_key(db, &key, arena, &key_row)
+                                                      : auth_db_hold_session(db, &session, arena, &session_row);
   if (status == STATUS_NOT_FOUND)
-    return call_fail(call, STATUS_UNAUTHENTICATED, "TOKEN_REVOKED", "the session has ended; log in again");
+    return call_fail(call, STATUS_UNAUTHENTICATED, "TOKEN_REVOKED",
+                     "the session has ended, or its account may do less now; refresh the token or log in again");
   return status;
 }

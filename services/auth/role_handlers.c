@@ -121,7 +121,7 @@ static enum status create_role_in(struct call *call, struct query_db db, const v
   const struct new_role *role = arg;
   const Auth__V1__CreateRoleRequest *request = role->request;
   struct auth_db_count_roles_row roles;
-  enum status status = auth_db_lock_roles(db, call_arena(call));
+  enum status status = auth_roles_lock(call, db, NULL);
   if (status == STATUS_OK)
     status = auth_db_count_roles(db, call_arena(call), &roles);
   if (status == STATUS_OK && roles.count >= AUTH_MOST_ROLES)
@@ -161,7 +161,7 @@ static enum status find_changeable(struct call *call, struct query_db db, const 
   if (auth_roles_is_built_in(name))
     return call_fail(call, STATUS_FAILED_PRECONDITION, "BUILT_IN_ROLE", "the role %s is built in and cannot be changed",
                      name);
-  enum status status = auth_db_lock_roles(db, call_arena(call));
+  enum status status = auth_roles_lock(call, db, NULL);
   if (status == STATUS_OK)
     status = auth_db_find_role(db, name, call_arena(call), role);
   return status == STATUS_NOT_FOUND ? fail_no_role(call, name) : status;
@@ -396,7 +396,7 @@ static enum status change_user_roles(struct call *call, struct query_db db, cons
   struct gift *gift = &own;
   gift->db = db;
   bool takes = false;
-  enum status status = auth_db_lock_roles(db, call_arena(call));
+  enum status status = auth_roles_lock(call, db, gift->user_id);
   if (status == STATUS_OK)
     status = auth_db_get_user_roles(db, gift->user_id, call_arena(call), &gift->old);
   if (status == STATUS_NOT_FOUND)

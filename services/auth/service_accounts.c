@@ -50,7 +50,7 @@ static enum status create_in(struct call *call, struct query_db db, const void *
   const struct auth_db_add_service_account_params params = {.id = account->id, .request = account->request};
   const struct audit_entry entry = {.action = "account.create", .reason = AUDIT_REASON, .user_id = account->id};
   struct auth_db_count_service_accounts_row accounts;
-  enum status status = auth_db_lock_roles(db, call_arena(call));
+  enum status status = auth_roles_lock(call, db, NULL);
   if (status == STATUS_OK)
     status = auth_db_count_service_accounts(db, call_arena(call), &accounts);
   if (status == STATUS_OK && accounts.count >= MOST_SERVICE_ACCOUNTS)
@@ -87,13 +87,12 @@ static enum status remove_account(struct call *call, struct query_db db, const c
   return status == STATUS_OK ? jobs_add(db, &job, call_arena(call)) : status;
 }
 
-// Keeps changes of roles out, so that the account holds no more than was judged.
 static enum status delete_in(struct call *call, struct query_db db, const void *arg)
 {
   const Auth__V1__DeleteServiceAccountRequest *request = arg;
   struct arena *arena = call_arena(call);
   Auth__V1__ServiceAccount account;
-  enum status status = auth_db_lock_roles(db, arena);
+  enum status status = auth_roles_lock(call, db, request->id);
   if (status == STATUS_OK)
     status = auth_db_lock_service_account(db, request->id, arena, &account);
   if (status == STATUS_NOT_FOUND)

@@ -27,6 +27,13 @@ ORDER BY create_time DESC, id DESC;
 -- name: find_api_key_owner :one
 SELECT k.user_id, c.is_service FROM api_keys AS k JOIN credentials AS c ON c.user_id = k.user_id WHERE k.id = :id::uuid;
 
+-- name: hold_api_key :one
+-- Keeps a key of an account until the transaction ends, as hold_session does a session, for a caller with its token.
+SELECT k.id FROM api_keys AS k JOIN credentials AS c ON c.user_id = k.user_id
+WHERE k.id = :id::uuid AND k.user_id = :user_id::uuid
+  AND c.token_generation <= greatest(:generation::bigint, 1)
+FOR KEY SHARE OF k;
+
 -- name: end_api_key :affected
 -- Revokes a key.
 WITH gone AS (DELETE FROM api_keys WHERE id = :id::uuid RETURNING id, user_id)

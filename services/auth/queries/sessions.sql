@@ -116,8 +116,12 @@ WITH s AS (
 SELECT {session} FROM s;
 
 -- name: hold_session :one
--- Keeps a session of a user until the transaction ends. NOT_FOUND where it has ended.
-SELECT id FROM sessions WHERE id = :id::uuid AND user_id = :user_id::uuid FOR KEY SHARE;
+-- Keeps a session of a user until the transaction ends. NOT_FOUND where it has ended, or where the account's tokens are
+-- of a later generation than the caller's. A token that names no generation is of the first.
+SELECT s.id FROM sessions AS s JOIN credentials AS c ON c.user_id = s.user_id
+WHERE s.id = :id::uuid AND s.user_id = :user_id::uuid
+  AND c.token_generation <= greatest(:generation::bigint, 1)
+FOR KEY SHARE OF s;
 
 -- ---- the end of sessions ----
 

@@ -9,6 +9,7 @@
 #include "auth/v1/recovery.pb-c.h"
 #include "tests/support/service/accounts.h"
 
+#define ADMIN "01936b5e-7c1a-7d3e-9f00-00000000ad01"
 #define NEXT_PASSWORD "kolibri tunnel saturn"
 
 static struct accounts accounts;
@@ -21,6 +22,7 @@ static void setup(void)
   accounts_open(&accounts, (const char *const[]){"MAIL_URL=smtp://127.0.0.1:1", "MAIL_WITHOUT_TLS=true",
                                                  "MAIL_FROM=accounts@example.com",
                                                  "ACCOUNT_URL=https://example.com/account", NULL});
+  accounts_plant_session(&accounts, ADMIN);
   driver_open(&as_user, accounts.auth.url, "user");
 }
 
@@ -186,8 +188,10 @@ static void expire(const struct holder *holder)
 static void suspend(const struct holder *holder)
 {
   static const struct slice roles[] = {SLICE_INIT("admin")};
-  static const struct rpc_context admin = {
-      .caller_id = SLICE_INIT("01936b5e-7c1a-7d3e-9f00-00000000ad01"), .caller_roles = roles, .caller_role_count = 1};
+  static const struct rpc_context admin = {.caller_id = SLICE_INIT(ADMIN),
+                                           .caller_session = SLICE_INIT(ADMIN),
+                                           .caller_roles = roles,
+                                           .caller_role_count = 1};
   Auth__V1__SuspendUserRequest request = AUTH__V1__SUSPEND_USER_REQUEST__INIT;
   request.id = changeable(holder->user_id);
   cr_assert_eq(driver_call(&accounts.to_auth, "auth.v1.AccountAccessService/SuspendUser", &request.base, &admin).status,

@@ -20,6 +20,7 @@ static void setup(void)
   accounts_open(&accounts, NULL);
   ada = accounts_new_user(&accounts, ADA)->id;
   (void)database_sql(&accounts.database, "INSERT INTO auth.roles VALUES ('%s', 'admin')", ada);
+  accounts_plant_session(&accounts, ada);
 }
 
 static void teardown(void)
@@ -33,6 +34,7 @@ static void begin_as_admin(const char *method, const ProtobufCMessage *request, 
 {
   static const struct slice roles[] = {SLICE_INIT("admin")};
   const struct rpc_context context = {.caller_id = slice_from_string(ada),
+                                      .caller_session = slice_from_string(ada),
                                       .caller_roles = roles,
                                       .caller_role_count = 1,
                                       .caller_auth_time = clock_wall_us() / 1000000};

@@ -22,7 +22,7 @@ static const char *kept(const char *text)
 
 static struct rpc_context as_admin(void)
 {
-  return (struct rpc_context){.access_token = accounts_admin_token(&accounts, user_id)};
+  return (struct rpc_context){.access_token = accounts_role_token(&accounts, user_id, "admin")};
 }
 
 static void setup(void)

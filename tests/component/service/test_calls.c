@@ -338,7 +338,7 @@ Test(calls, a_call_that_is_cancelled_before_it_begins_never_begins)
                            .has_context = true,
                            .context = someone};
   const struct slice role = SLICE("user");
-  call.context.access_token = service_keys_token(someone.caller_id, &role, 1, 0);
+  call.context.access_token = service_keys_token(someone.caller_id, &role, 1, 0, SLICE(""));
   struct rpc_frame frames[] = {call, {.call_id = 1, .kind = RPC_FRAME_CANCEL}, call, call};
   frames[2].call_id = 2;
   frames[3].call_id = 3;

@@ -11,6 +11,7 @@
 #define DELETE_USER "user.v1.UserService/DeleteUser"
 #define LIST_USERS "user.v1.UserService/ListUsers"
 #define UPDATE_USER "user.v1.UserService/UpdateUser"
+#define ADMIN "00000000-0000-7000-8000-000000000001"
 
 enum { CALLS = 32 };
 
@@ -18,7 +19,8 @@ static struct accounts accounts;
 static const struct rpc_context anonymous = {.request_id = SLICE_INIT("r-0")};
 static const struct slice admin_role = SLICE_INIT("admin");
 static struct rpc_context admin = {.request_id = SLICE_INIT("r-1"),
-                                   .caller_id = SLICE_INIT("00000000-0000-7000-8000-000000000001"),
+                                   .caller_id = SLICE_INIT(ADMIN),
+                                   .caller_session = SLICE_INIT(ADMIN),
                                    .caller_roles = &admin_role,
                                    .caller_role_count = 1};
 
@@ -26,6 +28,7 @@ static void setup(void)
 {
   admin.caller_auth_time = clock_wall_us() / 1000000;
   accounts_open(&accounts, NULL);
+  accounts_plant_session(&accounts, ADMIN);
 }
 
 static void teardown(void)
@@ -401,8 +404,11 @@ Test(user_accounts, who_is_no_admin_reaches_no_other_account)
 {
   const User__V1__User *ada = accounts_new_user(&accounts, ADA);
   const User__V1__User *bob = accounts_new_user(&accounts, "bob@example.com");
-  const struct rpc_context as_bob = {
-      .request_id = SLICE("r-2"), .caller_id = slice_from_string(bob->id), .caller_auth_time = admin.caller_auth_time};
+  const struct rpc_context as_bob = {.request_id = SLICE("r-2"),
+                                     .caller_id = slice_from_string(bob->id),
+                                     .caller_session = slice_from_string(bob->id),
+                                     .caller_auth_time = admin.caller_auth_time};
+  accounts_plant_session(&accounts, bob->id);
   User__V1__DeleteUserRequest request = USER__V1__DELETE_USER_REQUEST__INIT;
   request.id = ada->id;
   cr_expect_eq(driver_call(&accounts.to_user, DELETE_USER, &request.base, &as_bob).status, STATUS_PERMISSION_DENIED);
@@ -417,7 +423,9 @@ Test(user_accounts, deleting_needs_a_recent_login)
   const User__V1__User *ada = accounts_new_user(&accounts, ADA);
   struct rpc_context as_ada = {.request_id = SLICE("r-3"),
                                .caller_id = slice_from_string(ada->id),
+                               .caller_session = slice_from_string(ada->id),
                                .caller_auth_time = admin.caller_auth_time - 3600};
+  accounts_plant_session(&accounts, ada->id);
   User__V1__DeleteUserRequest request = USER__V1__DELETE_USER_REQUEST__INIT;
   request.id = ada->id;
   User__V1__DeleteCurrentUserRequest own = USER__V1__DELETE_CURRENT_USER_REQUEST__INIT;

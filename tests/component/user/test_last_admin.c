@@ -33,12 +33,14 @@ static void make_admins(size_t count)
     const User__V1__User *user = accounts_new_user(&accounts, arena_printf(arena, "admin%zu@example.com", i));
     admins[i] = arena_string(arena, slice_from_string(user->id));
     (void)database_sql(&accounts.database, "INSERT INTO auth.roles VALUES ('%s', 'admin')", admins[i]);
+    accounts_plant_session(&accounts, admins[i]);
   }
 }
 
 static struct rpc_context as(const char *id)
 {
   return (struct rpc_context){.caller_id = slice_from_string(id),
+                              .caller_session = slice_from_string(id),
                               .caller_roles = &admin_role,
                               .caller_role_count = 1,
                               .caller_auth_time = clock_wall_us() / 1000000};

@@ -89,7 +89,8 @@ struct service_identity *service_keys_identity_by(const char *name, const char *
   return identity;
 }
 
-struct slice service_keys_token(struct slice user, const struct slice *roles, size_t role_count, int64_t auth_time)
+struct slice service_keys_token(struct slice user, const struct slice *roles, size_t role_count, int64_t auth_time,
+                                struct slice session)
 {
   static uint64_t number;
   int64_t now = clock_wall_us() / 1000000;
@@ -100,6 +101,7 @@ struct slice service_keys_token(struct slice user, const struct slice *roles, si
                                       .id = slice_from_string(id),
                                       .issued_at = now,
                                       .expires_at = now + 900,
+                                      .session = session,
                                       .auth_time = auth_time};
   const struct token_signing_key key = {.kid = "auth", .private_pem = service_keys_private()};
   struct slice token;

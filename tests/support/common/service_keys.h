@@ -19,7 +19,8 @@ struct service_identity *service_keys_identity_by(const char *name, const char *
 void service_keys_write(const char *path, const char *const *listed);
 
 // Signs an access token, with the same key, for a user who proved who he is at `auth_time`, in Unix seconds; 0: the
-// token does not say. The token lives as long as the process.
-struct slice service_keys_token(struct slice user, const struct slice *roles, size_t role_count, int64_t auth_time);
+// token does not say. It names `session`, where that is not empty. The token lives as long as the process.
+struct slice service_keys_token(struct slice user, const struct slice *roles, size_t role_count, int64_t auth_time,
+                                struct slice session);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <criterion/criterion.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/clock.h"
@@ -194,8 +195,7 @@ const Auth__V1__TokenResponse *accounts_tokens(struct accounts *accounts, const 
   return accounts_tokens_of(&outcome);
 }
 
-static struct slice token_of_newest_session(struct accounts *accounts, const char *user_id, struct slice role,
-                                            int64_t age_s)
+static struct slice sign_token(struct accounts *accounts, const char *user_id, int64_t age_s, struct slice role)
 {
   int64_t now = clock_wall_us() / 1000000;
   const struct token_claims claims = {
@@ -208,6 +208,9 @@ static struct slice token_of_newest_session(struct accounts *accounts, const cha
       .session = slice_from_string(database_sql(
           &accounts->database, "SELECT id FROM auth.sessions WHERE user_id = '%s' ORDER BY id DESC LIMIT 1", user_id)),
       .auth_time = now - age_s,
+      .generation = strtoll(database_sql(&accounts->database,
+                                         "SELECT token_generation FROM auth.credentials WHERE user_id = '%s'", user_id),
+                            NULL, 10),
   };
   const struct token_signing_key key = {.kid = "auth", .private_pem = service_keys_private()};
   struct slice token;
@@ -217,12 +220,23 @@ static struct slice token_of_newest_session(struct accounts *accounts, const cha
 
 struct slice accounts_access_token(struct accounts *accounts, const char *user_id, int64_t age_s)
 {
-  return token_of_newest_session(accounts, user_id, SLICE("user"), age_s);
+  return sign_token(accounts, user_id, age_s, SLICE("user"));
 }
 
-struct slice accounts_admin_token(struct accounts *accounts, const char *user_id)
+struct slice accounts_role_token(struct accounts *accounts, const char *user_id, const char *role)
 {
-  return token_of_newest_session(accounts, user_id, SLICE("admin"), 0);
+  return sign_token(accounts, user_id, 0, slice_from_string(role));
+}
+
+void accounts_plant_session(struct accounts *accounts, const char *user_id)
+{
+  database_sql(&accounts->database,
+               "INSERT INTO auth.credentials (user_id, password_hash) VALUES ('%s', '') ON CONFLICT DO NOTHING",
+               user_id);
+  database_sql(&accounts->database,
+               "INSERT INTO auth.sessions (id, user_id, token_hash, factor_generation, expire_time)"
+               " VALUES ('%s', '%s', sha256('%s'), 0, now() + interval '1 hour')",
+               user_id, user_id, user_id);
 }
 
 void accounts_plant_link(struct accounts *accounts, const struct planted_link *link)

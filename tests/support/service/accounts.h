@@ -47,8 +47,11 @@ const Auth__V1__TokenResponse *accounts_tokens_of(const struct outcome *outcome)
 // Makes an access token, which the services of a test take (service_keys.h), of the account's newest session, in which
 // its user has proven who he is so long ago.
 struct slice accounts_access_token(struct accounts *accounts, const char *user_id, int64_t age_s);
-// The same with the role `admin`, which the token names, whatever the account holds, and with a login of this moment.
-struct slice accounts_admin_token(struct accounts *accounts, const char *user_id);
+// Makes one of an account that has just logged in and has a role.
+struct slice accounts_role_token(struct accounts *accounts, const char *user_id, const char *role);
+// Stores a session with the id of its user, for calls that name it as caller_session; and a credential, where the user
+// has none.
+void accounts_plant_session(struct accounts *accounts, const char *user_id);
 
 // A link as a mail would carry it, which a test stores itself, because it cannot read mails.
 struct planted_link {

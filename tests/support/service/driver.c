@@ -54,7 +54,7 @@ void driver_open(struct driver *driver, const char *url, const char *as)
 {
   arena_init(&driver->arena);
   driver->service = find_service(url);
-  driver->user = driver->token = (struct slice){0};
+  driver->user = driver->token = driver->user_session = (struct slice){0};
   (void)service_keys_public(driver->service);
   driver->identity = service_keys_identity(as);
   const struct rpc_client_options options = {.identity = driver->identity};
@@ -102,12 +102,15 @@ static struct slice find_token(struct driver *driver, const struct rpc_context *
   static const struct slice USER = SLICE_INIT("user");
   bool has_roles = context->caller_role_count > 0;
   if (!slice_equal(driver->user, context->caller_id) || driver->user_roles != context->caller_role_count ||
-      driver->user_auth_time != context->caller_auth_time) {
+      driver->user_auth_time != context->caller_auth_time ||
+      !slice_equal(driver->user_session, context->caller_session)) {
     driver->user = arena_copy(&driver->arena, context->caller_id);
     driver->user_roles = context->caller_role_count;
     driver->user_auth_time = context->caller_auth_time;
+    driver->user_session = arena_copy(&driver->arena, context->caller_session);
     driver->token = service_keys_token(context->caller_id, has_roles ? context->caller_roles : &USER,
-                                       has_roles ? context->caller_role_count : 1, context->caller_auth_time);
+                                       has_roles ? context->caller_role_count : 1, context->caller_auth_time,
+                                       context->caller_session);
   }
   return driver->token;
 }

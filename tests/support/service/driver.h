@@ -18,6 +18,7 @@ struct driver {
   struct slice user;
   size_t user_roles;
   int64_t user_auth_time;
+  struct slice user_session;
 };
 
 struct outcome {
@@ -42,7 +43,7 @@ void driver_open(struct driver *driver, const char *url, const char *as);
 void driver_close(struct driver *driver);
 
 // Begins a call with a payload; `outcome` is filled when it ends. The user of the context (caller_id, caller_roles,
-// caller_auth_time) goes along as an access token, unless the context has one.
+// caller_auth_time, caller_session) goes along as an access token, unless the context has one.
 void driver_begin(struct driver *driver, const char *method, struct slice payload, const struct rpc_context *context,
                   uint64_t timeout_ms, struct outcome *outcome);
 void driver_finish(struct driver *driver, const struct outcome *outcome);
