@@ -372,13 +372,7 @@ static void take_key_token(const char *scope)
   struct outcome outcome = do_act(&act);
   const Auth__V1__CreateApiKeyResponse *key =
       (const void *)driver_reply(&outcome, &auth__v1__create_api_key_response__descriptor);
-  Auth__V1__ExchangeApiKeyRequest exchange = AUTH__V1__EXCHANGE_API_KEY_REQUEST__INIT;
-  exchange.key = key->key;
-  act = make_act("auth.v1.ApiKeyService/ExchangeApiKey", &exchange.base);
-  outcome = do_act(&act);
-  const Auth__V1__ExchangeApiKeyResponse *response =
-      (const void *)driver_reply(&outcome, &auth__v1__exchange_api_key_response__descriptor);
-  token = slice_from_string(response->access_token);
+  token = accounts_key_token(&accounts, user_id, key->id, scope);
 }
 
 static void expect_key_act(enum status status)

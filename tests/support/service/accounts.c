@@ -195,37 +195,55 @@ const Auth__V1__TokenResponse *accounts_tokens(struct accounts *accounts, const 
   return accounts_tokens_of(&outcome);
 }
 
-static struct slice sign_token(struct accounts *accounts, const char *user_id, int64_t age_s, struct slice role)
+// Signs a token of an account for a quarter of an hour, with the other claims as they are given.
+static struct slice sign_token(struct accounts *accounts, const char *user_id, struct token_claims claims)
 {
-  int64_t now = clock_wall_us() / 1000000;
-  const struct token_claims claims = {
-      .subject = slice_from_string(user_id),
-      .roles = &role,
-      .role_count = 1,
-      .id = SLICE("token-1"),
-      .issued_at = now,
-      .expires_at = now + 900,
-      .session = slice_from_string(database_sql(
-          &accounts->database, "SELECT id FROM auth.sessions WHERE user_id = '%s' ORDER BY id DESC LIMIT 1", user_id)),
-      .auth_time = now - age_s,
-      .generation = strtoll(database_sql(&accounts->database,
-                                         "SELECT token_generation FROM auth.credentials WHERE user_id = '%s'", user_id),
-                            NULL, 10),
-  };
+  const char *generation =
+      database_sql(&accounts->database, "SELECT token_generation FROM auth.credentials WHERE user_id = '%s'", user_id);
   const struct token_signing_key key = {.kid = "auth", .private_pem = service_keys_private()};
   struct slice token;
+  claims.subject = slice_from_string(user_id);
+  claims.id = SLICE("token-1");
+  claims.issued_at = clock_wall_us() / 1000000;
+  claims.expires_at = claims.issued_at + 900;
+  claims.generation = strtoll(generation, NULL, 10);
   cr_assert_eq(token_sign(&key, "bulkhead", "bulkhead", &claims, &accounts->to_auth.arena, &token), STATUS_OK);
   return token;
 }
 
+static struct slice sign_session_token(struct accounts *accounts, const char *user_id, int64_t age_s, struct slice role)
+{
+  const char *session = database_sql(
+      &accounts->database, "SELECT id FROM auth.sessions WHERE user_id = '%s' ORDER BY id DESC LIMIT 1", user_id);
+  const struct token_claims claims = {.roles = &role,
+                                      .role_count = 1,
+                                      .session = slice_from_string(session),
+                                      .auth_time = clock_wall_us() / 1000000 - age_s};
+  return sign_token(accounts, user_id, claims);
+}
+
 struct slice accounts_access_token(struct accounts *accounts, const char *user_id, int64_t age_s)
 {
-  return sign_token(accounts, user_id, age_s, SLICE("user"));
+  return sign_session_token(accounts, user_id, age_s, SLICE("user"));
 }
 
 struct slice accounts_role_token(struct accounts *accounts, const char *user_id, const char *role)
 {
-  return sign_token(accounts, user_id, 0, slice_from_string(role));
+  return sign_session_token(accounts, user_id, 0, slice_from_string(role));
+}
+
+struct slice accounts_key_token(struct accounts *accounts, const char *user_id, const char *key_id,
+                                const char *permission)
+{
+  static const struct slice role = SLICE_INIT("user");
+  const struct slice permissions[] = {slice_from_string(permission)};
+  const struct token_claims claims = {.roles = &role,
+                                      .role_count = 1,
+                                      .permissions = permissions,
+                                      .permission_count = 1,
+                                      .is_limited = true,
+                                      .session = slice_from_string(key_id)};
+  return sign_token(accounts, user_id, claims);
 }
 
 void accounts_plant_session(struct accounts *accounts, const char *user_id)

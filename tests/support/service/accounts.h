@@ -49,6 +49,9 @@ const Auth__V1__TokenResponse *accounts_tokens_of(const struct outcome *outcome)
 struct slice accounts_access_token(struct accounts *accounts, const char *user_id, int64_t age_s);
 // Makes one of an account that has just logged in and has a role.
 struct slice accounts_role_token(struct accounts *accounts, const char *user_id, const char *role);
+// Makes one that stands for an API key of the account with one scope.
+struct slice accounts_key_token(struct accounts *accounts, const char *user_id, const char *key_id,
+                                const char *permission);
 // Stores a session with the id of its user, for calls that name it as caller_session; and a credential, where the user
 // has none.
 void accounts_plant_session(struct accounts *accounts, const char *user_id);
