@@ -224,7 +224,11 @@ static enum status delete_user(struct call *call, const User__V1__DeleteUserRequ
                                Google__Protobuf__Empty *response)
 {
   (void)response;
-  enum status status = user_peers_begin_deletion(call, request->id);
+  bool begun;
+  enum status status = user_peers_begin_deletion(call, request->id, &begun);
+  // Releases of auth before check only whom the caller may act on.
+  if (status == STATUS_OK && !begun)
+    status = check_reach(call, request->id);
   // The statement that deletes the account adds the job that removes its credential.
   return status == STATUS_OK ? resource_delete(call, &user_resource, &request->base) : status;
 }

@@ -54,24 +54,29 @@ enum status user_peers_delete_credential(struct service *service, const char *us
   return status;
 }
 
+static enum status fail_as_peer(struct call *call, enum status status)
+{
+  return status == STATUS_OK ? status : call_fail_as_peer(call, status);
+}
+
 enum status user_peers_check_reach(struct call *call, const char *user_id)
 {
   Auth__V1__CheckReachRequest request = AUTH__V1__CHECK_REACH_REQUEST__INIT;
   request.user_id = changeable(user_id);
   Google__Protobuf__Empty *response;
-  enum status status =
-      auth_v1_account_access_service_check_reach(call_service(call), call, &request, call_arena(call), &response);
-  return status == STATUS_OK ? status : call_fail_as_peer(call, status);
+  return fail_as_peer(call, auth_v1_account_access_service_check_reach(call_service(call), call, &request,
+                                                                       call_arena(call), &response));
 }
 
-enum status user_peers_begin_deletion(struct call *call, const char *user_id)
+enum status user_peers_begin_deletion(struct call *call, const char *user_id, bool *begun)
 {
   Auth__V1__BeginDeletionRequest request = AUTH__V1__BEGIN_DELETION_REQUEST__INIT;
   request.user_id = changeable(user_id);
   Google__Protobuf__Empty *response;
   enum status status =
       auth_v1_account_access_service_begin_deletion(call_service(call), call, &request, call_arena(call), &response);
-  return status == STATUS_OK ? status : call_fail_as_peer(call, status);
+  *begun = status == STATUS_OK;
+  return status == STATUS_UNIMPLEMENTED ? STATUS_OK : fail_as_peer(call, status);
 }
 
 enum status user_peers_add_suspensions(struct call *call, User__V1__User *const *users, size_t count)
@@ -86,6 +91,8 @@ enum status user_peers_add_suspensions(struct call *call, User__V1__User *const 
     request.user_ids[i] = users[i]->id;
   enum status status =
       auth_v1_account_access_service_list_suspensions(call_service(call), call, &request, call_arena(call), &response);
+  if (status == STATUS_UNIMPLEMENTED)
+    return STATUS_OK;
   if (status != STATUS_OK)
     return call_fail_as_peer(call, status);
   for (size_t i = 0; i < response->n_suspensions; i++)

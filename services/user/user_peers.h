@@ -25,10 +25,12 @@ struct slice user_peers_describe_actor(struct call *call);
 enum status user_peers_check_reach(struct call *call, const char *user_id) MUST_CHECK;
 
 // Comes before an account is deleted. Fails the call with FAILED_PRECONDITION for the last admin, and as
-// user_peers_check_reach does. May be repeated safely.
-enum status user_peers_begin_deletion(struct call *call, const char *user_id) MUST_CHECK;
+// user_peers_check_reach does. May be repeated safely. *begun is false where an auth service of a release before was
+// asked, which has checked nothing.
+enum status user_peers_begin_deletion(struct call *call, const char *user_id, bool *begun) MUST_CHECK;
 
-// Tells which of these accounts are suspended, in their suspend_time. Fails the call where that cannot be known.
+// Tells which of these accounts are suspended, in their suspend_time; none where an auth service of a release before
+// was asked. Fails the call where that cannot be known.
 enum status user_peers_add_suspensions(struct call *call, User__V1__User *const *users, size_t count) MUST_CHECK;
 
 // The functions below are for jobs. Each may be repeated safely, and waits for the reply.
