@@ -17,7 +17,12 @@ void api_keys_init(struct api_keys *keys, const struct api_keys_options *options
                  .failure =
                      "could not exchange an API key at the auth service; requests with keys that this worker does "
                      "not know get 503, known ones are taken until their token expires",
-                 .recovery = "the auth service exchanges API keys again"}};
+                 .recovery = "the auth service exchanges API keys again"},
+      .clock = {.subject = "keys",
+                .failure =
+                    "the clock of this host is minutes off that of the auth service's database: access tokens get 401 "
+                    "here, and API keys 503; set the clock, and see why nothing keeps it right",
+                .recovery = "the clock of this host agrees with that of the auth service's database again"}};
   api_key_cache_init(&keys->cache, API_KEYS_MAX);
 }
 
@@ -43,15 +48,7 @@ void api_keys_free(struct api_keys *keys)
 
 void api_keys_note_clock(struct api_keys *keys, bool is_off)
 {
-  if (keys->clock_is_off == is_off)
-    return;
-  keys->clock_is_off = is_off;
-  if (is_off)
-    log_error("keys",
-              "the clock of this host is minutes off that of the auth service's database: access tokens get 401 "
-              "here, and API keys 503; set the clock, and see why nothing keeps it right");
-  else
-    log_info("keys", "the clock of this host agrees with that of the auth service's database again");
+  log_outage_note(&keys->clock, is_off, NULL, 0);
 }
 
 static void wake_all(struct list *waiting)

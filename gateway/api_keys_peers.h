@@ -40,7 +40,7 @@ struct api_keys {
   struct api_key_cache cache;
   size_t call_count;
   struct log_outage outage;  // of exchanges
-  bool clock_is_off;         // the last token that was exchanged is not of this time; changes are logged
+  struct log_outage clock;   // the last token that was exchanged is not of this time
 };
 
 // A waiting request's place, embedded in the request. `wake` is called once.

@@ -274,10 +274,10 @@ Test(api_keys, a_clock_that_is_an_hour_off_is_no_fault_of_the_key)
     fixture_wall_us += off_us;
     fixture_answer(last_call(EXCHANGE_METHOD), signed_now);
     assert_problem(exchange_reply(exchange), 503, "NOT_APPLIED");
-    cr_expect(fixture->gateway->api_keys.clock_is_off);
+    cr_expect(fixture->gateway->api_keys.clock.failing);
     fixture_wall_us -= off_us;
     assert_known();
-    cr_expect_not(fixture->gateway->api_keys.clock_is_off);
+    cr_expect_not(fixture->gateway->api_keys.clock.failing);
     fixture_wall_us += INT64_C(1000) * 1000000;
   }
 }
