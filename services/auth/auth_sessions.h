@@ -46,8 +46,8 @@ enum status auth_sessions_log_out(struct call *call, const char *text) MUST_CHEC
 
 // Ends all sessions of a user with all of their access tokens, and changes of the address that wait to be confirmed.
 enum status auth_sessions_end_all(struct query_db db, const char *user_id, struct arena *arena) MUST_CHECK;
-// Ends all sessions of a user but `kept_id`, and changes of the address that wait to be confirmed, whichever session has
-// asked for them: it may have ended since. Where `kept_id` is "", as auth_sessions_end_all.
+// Ends all sessions of a user but `kept_id`, and changes of the address that wait to be confirmed, whichever session
+// has asked for them: it may have ended since. Where `kept_id` is "", as auth_sessions_end_all.
 enum status auth_sessions_end_others(struct query_db db, const char *user_id, const char *kept_id,
                                      struct arena *arena) MUST_CHECK;
 // Refuses the access tokens that the user has, for example because his roles are fewer now. His sessions go on: a

@@ -199,9 +199,10 @@ Test(auth_session_list, all_end)
 // Says whether the link of Ada's change is still good.
 static bool change_waits(void)
 {
-  return atoi(database_sql(&accounts.database,
-                           "SELECT count(*) FROM auth.account_tokens JOIN \"user\".users ON users.id = user_id"
-                           " WHERE users.email = '" ADA "' AND purpose = 'change_email' AND use_time IS NULL")) > 0;
+  const char *good = database_sql(&accounts.database,
+                                  "SELECT count(*) FROM auth.account_tokens JOIN \"user\".users ON users.id = user_id"
+                                  " WHERE users.email = '" ADA "' AND purpose = 'change_email' AND use_time IS NULL");
+  return strcmp(good, "0") != 0;
 }
 
 static void plant_changes(void)
