@@ -32,7 +32,8 @@ enum {
   REQUEST_BYTES = 2048,
   MOST_OUTCOMES = 2000000,
   EVENTS = 256,
-  PATIENCE_US = 15000000,  // longer than the gateway takes for any answer
+  PATIENCE_US = 15000000,   // longer than the gateway takes for any answer
+  TOKEN_AGE_US = 30000000,  // after which the owner logs in again
 };
 
 // Addresses of the clients, from here on.
@@ -57,6 +58,9 @@ struct open_loop {
   struct sockaddr_in address;
   const struct account *owner;
   struct account visitor;  // logs in again and again, which ends its oldest sessions
+  const char *token;       // of the owner's latest login
+  uint64_t token_us;       // when it came
+  size_t renewal;          // the owner's login that is in flight, by its index in the outcomes; 0: none
   const char *ids[OPEN_LOOP_ITEMS + OPEN_LOOP_STEADY_ITEMS];
   struct background *background;
   atomic_bool stopped;
@@ -70,7 +74,7 @@ struct open_loop {
   struct open_loop_result result;
 };
 
-static struct open_loop_outcome *outcome_of(struct open_loop *loop, const struct client *client)
+static struct open_loop_outcome *outcome_of(const struct open_loop *loop, const struct client *client)
 {
   return &loop->result.outcomes[client->outcome];
 }
@@ -128,17 +132,38 @@ static void watch(struct open_loop *loop, struct client *client, int operation, 
 
 // ---- outcomes ----
 
+// Takes the token of the owner's login, where this is the answer to one.
+static void renew_token(struct open_loop *loop, const struct client *client)
+{
+  static const char member[] = "\"accessToken\":\"";
+  if (client->outcome != loop->renewal)
+    return;
+  loop->renewal = 0;
+  const char *begin = strstr(client->answer, member);
+  if (!open_loop_succeeded(outcome_of(loop, client)) || begin == NULL)
+    return;
+  begin += strlen(member);
+  loop->token = text("%.*s", (int)strcspn(begin, "\""), begin);
+  loop->token_us = clock_now_us();
+}
+
 static void end_request(struct open_loop *loop, struct client *client, int status)
 {
   struct open_loop_outcome *outcome = outcome_of(loop, client);
   outcome->ended_us = clock_now_us();
   outcome->status = status;
+  renew_token(loop, client);
 }
 
 static void note_first_failure(struct open_loop *loop, const struct open_loop_outcome *outcome, const char *why)
 {
-  static const char *const names[] = {"a read", "a change", "a create", "a create with a key", "a read of an account",
-                                      "a login"};
+  static const char *const names[] = {"a read",
+                                      "a change",
+                                      "a create",
+                                      "a create with a key",
+                                      "a read of an account",
+                                      "a login",
+                                      "a read of an item that nobody changes"};
   if (loop->result.first_failure == NULL)
     loop->result.first_failure =
         text("%s after %.1f s: %s", names[outcome->kind], (double)(outcome->due_us - loop->started_us) / 1e6, why);
@@ -214,9 +239,11 @@ static const char *format_body(const struct open_loop *loop, const struct client
     snprintf(body, 256, "{\"sku\":\"%s-%zu\",\"name\":\"Thing\",\"category\":\"%s\"}", loop->result.word,
              client->outcome, loop->result.word);
     break;
-  case OPEN_LOOP_LOGIN:
-    snprintf(body, 256, "{\"email\":\"%s\",\"password\":\"%s\"}", loop->visitor.email, loop->visitor.password);
+  case OPEN_LOOP_LOGIN: {
+    const struct account *account = client->outcome == loop->renewal ? loop->owner : &loop->visitor;
+    snprintf(body, 256, "{\"email\":\"%s\",\"password\":\"%s\"}", account->email, account->password);
     break;
+  }
   case OPEN_LOOP_READ:
   case OPEN_LOOP_STEADY_READ:
   case OPEN_LOOP_ACCOUNT:
@@ -244,7 +271,7 @@ static size_t format_request(const struct open_loop *loop, const struct client *
       snprintf(request, REQUEST_BYTES,
                "%s %s%s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n"
                "%sContent-Length: %zu\r\n\r\n%s",
-               methods[outcome->kind], paths[outcome->kind], path, loop->owner->token, key, strlen(body), body);
+               methods[outcome->kind], paths[outcome->kind], path, loop->token, key, strlen(body), body);
   cr_assert_lt(size, REQUEST_BYTES);
   return (size_t)size;
 }
@@ -287,6 +314,8 @@ static void begin_request(struct open_loop *loop, uint64_t due_us)
                                         .due_us = due_us};
   if (outcome->kind == OPEN_LOOP_STEADY_READ)
     outcome->item = (uint32_t)(OPEN_LOOP_ITEMS + number / 3 % OPEN_LOOP_STEADY_ITEMS);
+  if (outcome->kind == OPEN_LOOP_LOGIN && loop->renewal == 0 && due_us > loop->token_us + TOKEN_AGE_US)
+    loop->renewal = number;
   struct client *kept = is_fresh(number) ? NULL : take_kept(loop);
   cr_assert(kept != NULL || loop->unused_count > 0, "more than %d requests are in flight", CLIENTS);
   struct client *client = kept != NULL ? kept : &loop->clients[loop->unused[--loop->unused_count]];
@@ -408,6 +437,8 @@ struct open_loop *open_loop_start(const struct account *owner, const char *url)
                                        .sin_port = htons((uint16_t)strtoul(port + 1, NULL, 10)),
                                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   loop->owner = owner;
+  loop->token = owner->token;
+  loop->token_us = clock_now_us();
   loop->visitor = account_create();
   loop->result.word = fresh_word();
   loop->result.outcomes = calloc(MOST_OUTCOMES, sizeof(*loop->result.outcomes));

@@ -1,6 +1,7 @@
 // Clients that send by the clock, however long answers take: reads and changes of a few items, creates, account reads,
 // logins. Nothing is repeated, not even what an HTTP library repeats unseen, so what happens to a connection shows as a
-// failure. What each request met is kept, one outcome a request.
+// failure. What each request met is kept, one outcome a request. The owner of the items logs in again after half a
+// minute, so that a token that lasts for some minutes is enough for any outage.
 #ifndef BULKHEAD_TESTS_SUPPORT_OPEN_LOOP_H
 #define BULKHEAD_TESTS_SUPPORT_OPEN_LOOP_H
 
