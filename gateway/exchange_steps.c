@@ -306,9 +306,8 @@ static struct slice find_user_agent(const struct exchange *exchange)
     return (struct slice){0};
   struct slice agent = input->header(input->header_arg, "User-Agent");
   if (agent.size > MAX_USER_AGENT_BYTES)
-    agent.size = MAX_USER_AGENT_BYTES;
-  agent.size = utf8_check(agent);
-  return agent;
+    agent = slice_make(agent.data, MAX_USER_AGENT_BYTES);
+  return slice_make(agent.data, utf8_check(agent));
 }
 
 enum step_result step_call(struct exchange *exchange)

@@ -265,7 +265,7 @@ enum status resource_list_into(struct call *call, const struct query_list *list,
 {
   struct strbuf *wire = NULL;
   enum status status = read_page(call, list, params, request, &wire);
-  if (status != STATUS_OK)
+  if (status != STATUS_OK || wire == NULL)
     return status;
   const ProtobufCMessage *page = proto_unpack(response->descriptor, strbuf_slice(wire), call_arena(call));
   if (page == NULL)

@@ -15,7 +15,7 @@ type Equal<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;
 const holds = <T extends true>(): T | undefined => undefined;
 
 holds<Equal<OptionalKeys<Schemas["item.v1.Item"]>, "category" | "price" | "currency" | "attributes">>();
-holds<Equal<OptionalKeys<Schemas["user.v1.User"]>, never>>();
+holds<Equal<OptionalKeys<Schemas["user.v1.User"]>, "suspendTime">>();
 holds<Equal<OptionalKeys<Schemas["item.v1.ListItemsResponse"]>, never>>();
 holds<Equal<OptionalKeys<Schemas["auth.v1.TokenResponse"]>, "deviceToken">>();
 holds<Equal<Exclude<keyof Schemas["auth.v1.TokenResponse"], OptionalKeys<Schemas["auth.v1.LoginResponse"]>>, never>>();
