@@ -79,6 +79,16 @@ enum status user_peers_begin_deletion(struct call *call, const char *user_id, bo
   return status == STATUS_UNIMPLEMENTED ? STATUS_OK : fail_as_peer(call, status);
 }
 
+static void add_suspension(User__V1__User *user, const Auth__V1__ListSuspensionsResponse *response)
+{
+  for (size_t i = 0; i < response->n_suspensions; i++) {
+    if (strcmp(response->suspensions[i]->user_id, user->id) != 0)
+      continue;
+    user->_suspend_time_case = USER__V1__USER___SUSPEND_TIME_SUSPEND_TIME;
+    user->suspend_time = response->suspensions[i]->suspend_time;
+  }
+}
+
 enum status user_peers_add_suspensions(struct call *call, User__V1__User *const *users, size_t count)
 {
   Auth__V1__ListSuspensionsRequest request = AUTH__V1__LIST_SUSPENSIONS_REQUEST__INIT;
@@ -95,10 +105,8 @@ enum status user_peers_add_suspensions(struct call *call, User__V1__User *const 
     return STATUS_OK;
   if (status != STATUS_OK)
     return call_fail_as_peer(call, status);
-  for (size_t i = 0; i < response->n_suspensions; i++)
-    for (size_t k = 0; k < count; k++)
-      if (strcmp(users[k]->id, response->suspensions[i]->user_id) == 0)
-        users[k]->suspend_time = response->suspensions[i]->suspend_time;
+  for (size_t i = 0; i < count; i++)
+    add_suspension(users[i], response);
   return STATUS_OK;
 }
 
