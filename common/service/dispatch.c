@@ -15,6 +15,9 @@
 #include "common/service/proto_memory_internal.h"
 #include "common/service/service_internal.h"
 
+// A cancellation that comes less than this before the deadline of a call is that deadline on another clock.
+#define LATE_CANCEL_MS 50
+
 // True if the table of handlers has one for the method; `handlers` NULL is a missing table.
 static bool has_handler(const void *handlers, const struct rpc_method *method)
 {
@@ -324,11 +327,18 @@ void dispatch_request(void *arg, struct rpc_request *request)
   start_call(call, identified == CALLERS_WAIT ? run_unidentified_call : run_call);
 }
 
+// A client cancels a call whose time is over, too, and by its clock that may be a moment earlier than here. Such a call
+// is left to its deadline, so that the log says why it was late.
+static bool is_about_over(const struct call *call)
+{
+  return deadline_left_ms(rpc_request_deadline_us(call->request), clock_now_us()) <= LATE_CANCEL_MS;
+}
+
 void dispatch_cancel(void *arg, struct rpc_request *request)
 {
   (void)arg;
   struct call *call = rpc_request_data(request);
-  if (call == NULL)
+  if (call == NULL || is_about_over(call))
     return;
   stream_fail(&call->stream, STATUS_CANCELLED);
   if (call->task != NULL)

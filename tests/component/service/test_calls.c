@@ -324,21 +324,28 @@ static void raw_close(struct raw_client *raw)
   transport_free(&raw->transport);
 }
 
-// Request and CANCEL come in one packet, so the cancellation comes before the handler's task has begun. A third call in
-// the same packet shows that the packet has come.
-Test(calls, a_call_that_is_cancelled_before_it_begins_never_begins)
+// Returns the request of a call whose handler waits until the call ends.
+static struct rpc_frame waiting_call(uint32_t timeout_ms)
 {
   Item__V1__ListItemsRequest request = ITEM__V1__LIST_ITEMS_REQUEST__INIT;
   request.q = PROBE_WAIT;
   struct rpc_frame call = {.call_id = 1,
                            .kind = RPC_FRAME_REQUEST,
                            .method = SLICE(LIST_ITEMS),
-                           .timeout_ms = 60000,
+                           .timeout_ms = timeout_ms,
                            .payload = driver_pack(&gateway, &request.base),
                            .has_context = true,
                            .context = someone};
   const struct slice role = SLICE("user");
   call.context.access_token = service_keys_token(someone.caller_id, &role, 1, 0, SLICE(""));
+  return call;
+}
+
+// Request and CANCEL come in one packet, so the cancellation comes before the handler's task has begun. A third call in
+// the same packet shows that the packet has come.
+Test(calls, a_call_that_is_cancelled_before_it_begins_never_begins)
+{
+  struct rpc_frame call = waiting_call(60000);
   struct rpc_frame frames[] = {call, {.call_id = 1, .kind = RPC_FRAME_CANCEL}, call, call};
   frames[2].call_id = 2;
   frames[3].call_id = 3;
@@ -347,6 +354,18 @@ Test(calls, a_call_that_is_cancelled_before_it_begins_never_begins)
   wait_counter(&gateway, PROBE_STARTED, 2);
   raw_close(&raw);
   wait_counter(&gateway, PROBE_CANCELLED, 2);
+}
+
+// The caller's clock may reach the deadline a moment before the service's does. The log says all the same why the call
+// was late.
+Test(calls, a_call_that_is_cancelled_at_its_deadline_is_late)
+{
+  struct rpc_frame frames[] = {waiting_call(20), {.call_id = 1, .kind = RPC_FRAME_CANCEL}};
+  struct raw_client raw;
+  raw_send(&raw, frames, 2);
+  process_wait_output(&probe, "\"message\":\"a call could not be done\"");
+  EXPECT_OUTPUT(probe, "\"status\":\"DEADLINE_EXCEEDED\"");
+  raw_close(&raw);
 }
 
 Test(calls, cancelling_ends_the_handler)
