@@ -24,6 +24,7 @@ enum {
   QUEUE_SIZE = 512 * 1024,
   POLL_MS = 100,  // how often the thread looks whether standard error has become something else
   PAUSE_MS = 10,
+  CRASH_LOCK_MS = 1000,  // how long the report of a crash waits for what is kept
 };
 
 // What standard error is, and so how to write to it without waiting.
@@ -303,10 +304,21 @@ void log_sink_flush(uint32_t timeout_ms)
   log_sink_unlock();
 }
 
+// Takes the lock in the handler of a crash. Another thread that holds it, as the one that empties the queue often does,
+// gives it back soon; a crash that happened under the lock never does.
+static bool lock_at_crash(void)
+{
+  for (int waited_ms = 0; pthread_mutex_trylock(&sink_lock) != 0; waited_ms++) {
+    if (waited_ms == CRASH_LOCK_MS)
+      return false;
+    (void)poll(NULL, 0, 1);
+  }
+  return true;
+}
+
 void log_sink_flush_at_crash(void)
 {
-  // The crash may have happened under the lock.
-  if (pthread_mutex_trylock(&sink_lock) != 0)
+  if (!lock_at_crash())
     return;
   while (!queue_is_empty()) {
     ssize_t written = write(STDERR_FILENO, sink.queue + sink.first, sink.end - sink.first);
