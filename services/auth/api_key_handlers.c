@@ -6,7 +6,7 @@
 #include "services/auth/api_key_owners.h"
 #include "services/auth/api_keys.h"
 #include "services/auth/auth_roles.h"
-#include "services/auth/session_handlers.h"
+#include "services/auth/session_names.h"
 
 #define INVALID "INVALID_API_KEY_REQUEST"
 

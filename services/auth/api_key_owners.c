@@ -1,7 +1,5 @@
 #include "services/auth/api_key_owners.h"
 
-#include <string.h>
-
 #include "auth/queries.bh.h"
 #include "common/contract/policy.h"
 #include "common/service/call.h"
@@ -28,7 +26,7 @@ static enum status fail_without(struct call *call, const char *permission)
                    "this needs the permission %s, which the caller does not have", permission);
 }
 
-static enum status fail_no_account(struct call *call, const char *owner_id)
+enum status api_key_owner_fail_unknown(struct call *call, const char *owner_id)
 {
   return call_fail(call, STATUS_NOT_FOUND, "USER_NOT_FOUND", "there is no account %s that can have API keys", owner_id);
 }
@@ -44,16 +42,8 @@ enum status api_key_owner_check_list(struct call *call, const char *owner_id)
   struct auth_db_is_service_account_row account;
   enum status status = auth_db_is_service_account(query_on(state->pg), owner_id, call_arena(call), &account);
   if (status == STATUS_NOT_FOUND)
-    return fail_no_account(call, owner_id);
+    return api_key_owner_fail_unknown(call, owner_id);
   return status == STATUS_OK && !account.is_service ? fail_without(call, READ_ALL_USERS) : status;
-}
-
-static bool has_name(const char *const *names, size_t count, const char *name)
-{
-  for (size_t i = 0; i < count; i++)
-    if (strcmp(names[i], name) == 0)
-      return true;
-  return false;
 }
 
 // Refuses a scope that the account does not hold, with which the key could do less than its maker thinks.
@@ -65,12 +55,12 @@ static enum status check_scopes(struct call *call, struct query_db db, const cha
   enum status status = auth_db_get_user_roles(db, owner_id, call_arena(call), &row);
   if (status != STATUS_OK)
     return status;
-  bool is_admin = has_name((const char *const *)row.roles, row.roles_count, AUTH_ROLE_ADMIN);
+  bool is_admin = auth_roles_include((const char *const *)row.roles, row.roles_count, AUTH_ROLE_ADMIN);
   const struct permission_set held =
       auth_roles_expand(&state->permissions, is_admin, true, (const char *const *)row.permissions,
                         row.permissions_count, call_arena(call));
   for (size_t i = 0; i < request->n_scopes; i++) {
-    if (has_name(held.names, held.count, request->scopes[i]))
+    if (auth_roles_include(held.names, held.count, request->scopes[i]))
       continue;
     call_violation(call, arena_printf(call_arena(call), "scopes[%zu]", i), "is nothing that the account may do");
     return call_fail(call, STATUS_INVALID_ARGUMENT, "SCOPE_NOT_HELD",
@@ -98,7 +88,7 @@ enum status api_key_owner_check_create(struct call *call, const char *owner_id,
     status = auth_roles_check_target(call, db, owner_id);
   if (status == STATUS_OK)
     status = check_scopes(call, db, owner_id, request);
-  return status == STATUS_NOT_FOUND ? fail_no_account(call, owner_id) : status;
+  return status == STATUS_NOT_FOUND ? api_key_owner_fail_unknown(call, owner_id) : status;
 }
 
 enum status api_key_owner_check_revoke(struct call *call, struct query_db db, const char *key_id, const char **owner_id)

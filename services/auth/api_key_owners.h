@@ -12,6 +12,8 @@ struct call;
 
 // Returns the account whose keys a request is about, given the id in it: the caller's own where that is empty.
 const char *api_key_owner(struct call *call, const char *named_id);
+// Fails the call with NOT_FOUND, because there is no such account, or none that has a credential.
+enum status api_key_owner_fail_unknown(struct call *call, const char *owner_id) MUST_CHECK;
 
 // Refuses to list the keys of an account.
 enum status api_key_owner_check_list(struct call *call, const char *owner_id) MUST_CHECK;

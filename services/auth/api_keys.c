@@ -40,6 +40,12 @@ struct new_api_key {
   Auth__V1__CreateApiKeyResponse *response;
 };
 
+// Whether the key is of its maker's account, and not of a service account.
+static bool is_own(const struct auth_db_add_api_key_params *params)
+{
+  return strcmp(params->user_id, params->creator_id) == 0;
+}
+
 // Notes a new key, and tells its maker by mail, because somebody else may have used his account. He is the owner,
 // except where that is a service account.
 static enum status tell_of_key(struct call *call, struct query_db db, const struct auth_db_add_api_key_params *params)
@@ -47,8 +53,7 @@ static enum status tell_of_key(struct call *call, struct query_db db, const stru
   const struct audit_entry entry = {.action = "api_key.create", .user_id = params->user_id, .target_id = params->id};
   const struct auth_mail_notice notice = {
       .user_id = params->creator_id, .address = call_client_address(call), .detail = params->request->name};
-  bool is_own = strcmp(params->user_id, params->creator_id) == 0;
-  enum auth_mail_event event = is_own ? AUTH_MAIL_API_KEY_CREATED : AUTH_MAIL_SERVICE_KEY_CREATED;
+  enum auth_mail_event event = is_own(params) ? AUTH_MAIL_API_KEY_CREATED : AUTH_MAIL_SERVICE_KEY_CREATED;
   enum status status = audit_add(call, db, &entry);
   return status == STATUS_OK ? auth_mail_tell(call_state(call), db, event, &notice, call_arena(call)) : status;
 }
@@ -66,8 +71,7 @@ static enum status lock_accounts(struct call *call, struct query_db db, const st
     is_found = is_found || strcasecmp(rows[i].user_id, params->user_id) == 0;
   if (status != STATUS_OK || is_found)
     return status;
-  return call_fail(call, STATUS_NOT_FOUND, "USER_NOT_FOUND", "there is no account %s that can have API keys",
-                   params->user_id);
+  return api_key_owner_fail_unknown(call, params->user_id);
 }
 
 // Stores the key in a transaction, which keeps other keys of the account out while they are counted.
@@ -76,8 +80,7 @@ static enum status add_in(struct call *call, struct query_db db, const void *arg
   const struct new_api_key *key = arg;
   const struct auth_db_add_api_key_params *params = key->params;
   // A change of roles that takes from the caller what he gives the key comes before, and is seen, or after.
-  bool is_own = strcmp(params->user_id, params->creator_id) == 0;
-  enum status status = is_own ? STATUS_OK : auth_db_lock_roles(db, call_arena(call));
+  enum status status = is_own(params) ? STATUS_OK : auth_db_lock_roles(db, call_arena(call));
   if (status == STATUS_OK)
     status = lock_accounts(call, db, params);
   if (status == STATUS_OK)
@@ -149,14 +152,6 @@ static void remember_use(struct auth_state *state, const char *id)
     memcpy(uses->ids[uses->count++], id, UUID_TEXT_SIZE);
 }
 
-static bool is_among(const struct permission_set *set, const char *name)
-{
-  for (size_t i = 0; i < set->count; i++)
-    if (strcmp(set->names[i], name) == 0)
-      return true;
-  return false;
-}
-
 // Signs a token that allows what the key and its account both may, says of no login, and has no role but "user".
 static enum status sign(struct auth_state *state, const struct auth_db_find_api_key_row *row, struct arena *arena,
                         struct slice *token)
@@ -166,7 +161,7 @@ static enum status sign(struct auth_state *state, const struct auth_db_find_api_
   char **allowed = arena_array(arena, row->scopes_count, sizeof(*allowed));
   size_t count = 0;
   for (size_t i = 0; i < row->scopes_count; i++)
-    if (is_among(&held, row->scopes[i]))
+    if (auth_roles_include(held.names, held.count, row->scopes[i]))
       allowed[count++] = row->scopes[i];
   const struct auth_session session = {.id = row->id,
                                        .user_id = row->user_id,

@@ -21,6 +21,8 @@ struct job;
 // How many mails that confirm an address an account gets within an hour.
 #define AUTH_VERIFICATIONS_AN_HOUR 5
 
+// Fails the call, because no mail is sent here and so no address can be confirmed.
+enum status auth_email_fail_without_mail(struct call *call) MUST_CHECK;
 // Asks for another address of the caller's account, by a mail to it.
 enum status auth_email_ask_change(struct call *call, const char *new_email) MUST_CHECK;
 // The run of its job.

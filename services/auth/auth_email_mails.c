@@ -26,6 +26,12 @@
 
 // ---- a change is asked for: the job's payload has the parts in lines ----
 
+enum status auth_email_fail_without_mail(struct call *call)
+{
+  return call_fail(call, STATUS_UNIMPLEMENTED, "NO_MAIL",
+                   "this server sends no mail, so no address can be confirmed; ask its operator");
+}
+
 static enum status fail_no_account(struct call *call)
 {
   return call_fail(call, STATUS_NOT_FOUND, "USER_NOT_FOUND", "there is no user %s", resource_caller(call));
@@ -80,8 +86,7 @@ enum status auth_email_ask_change(struct call *call, const char *new_email)
 {
   const struct auth_state *state = call_state(call);
   if (state->mail == NULL)
-    return call_fail(call, STATUS_UNIMPLEMENTED, "NO_MAIL",
-                     "this server sends no mail, so no address can be confirmed; ask its operator");
+    return auth_email_fail_without_mail(call);
   struct account_address address = {0};
   enum status status = auth_peers_get_address(call, resource_caller(call), &address);
   if (status == STATUS_NOT_FOUND)

@@ -17,7 +17,7 @@
 #include "services/auth/auth_tokens.h"
 #include "services/auth/auth_transaction.h"
 #include "services/auth/auth_tries.h"
-#include "services/auth/session_handlers.h"
+#include "services/auth/session_names.h"
 #include "services/auth/settings.h"
 
 // Belongs to no account: a login to an unknown address reads as many rows as one to a known address.

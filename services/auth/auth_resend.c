@@ -15,8 +15,7 @@ enum status auth_resend_begin(struct call *call, const char *email)
 {
   const struct auth_state *state = call_state(call);
   if (state->mail == NULL)
-    return call_fail(call, STATUS_UNIMPLEMENTED, "NO_MAIL",
-                     "this server sends no mail, so no address can be confirmed; ask its operator");
+    return auth_email_fail_without_mail(call);
   return address_job_add(call, &resend, email);
 }
 

@@ -31,7 +31,7 @@ bool auth_roles_name_valid(const char *role)
   return strspn(role, "abcdefghijklmnopqrstuvwxyz0123456789_-") == size;
 }
 
-static bool has_name(const char *const *names, size_t count, const char *name)
+bool auth_roles_include(const char *const *names, size_t count, const char *name)
 {
   for (size_t i = 0; i < count; i++)
     if (strcmp(names[i], name) == 0)
@@ -45,7 +45,7 @@ struct permission_set auth_roles_expand(const struct auth_permissions *all, bool
   struct permission_set set = {.names = arena_array(arena, all->count, sizeof(*set.names))};
   for (size_t i = 0; i < all->count; i++) {
     const struct permission *permission = &all->list[i];
-    if (is_admin || (every_user && permission->every_user) || has_name(held, held_count, permission->name))
+    if (is_admin || (every_user && permission->every_user) || auth_roles_include(held, held_count, permission->name))
       set.names[set.count++] = permission->name;
   }
   return set;
@@ -129,7 +129,7 @@ enum status auth_roles_check_target(struct call *call, struct query_db db, const
   if (status != STATUS_OK)
     return status;
   struct permission_set set = {.names = (const char **)(uintptr_t)row.permissions, .count = row.permissions_count};
-  if (has_name((const char *const *)row.roles, row.roles_count, AUTH_ROLE_ADMIN))
+  if (auth_roles_include((const char *const *)row.roles, row.roles_count, AUTH_ROLE_ADMIN))
     set = auth_roles_expand(&state->permissions, true, true, NULL, 0, arena);
   const char *missing = auth_roles_find_missing(call, &set);
   if (missing == NULL)

@@ -34,6 +34,8 @@ struct permission_set {
   size_t count;
 };
 
+// Whether a name is among these roles or permissions.
+bool auth_roles_include(const char *const *names, size_t count, const char *name);
 bool auth_roles_is_built_in(const char *role);
 // Whether a new role may have this name.
 bool auth_roles_name_valid(const char *role);

@@ -21,7 +21,7 @@ struct sign_in {
   bool needs_second;            // another proof is asked for, unless the device is remembered
   const char *account;          // auth_devices_account of its address
   const struct device *device;  // NULL for an unknown one
-  const char *device_name;      // session_name_is_plain; "": named by the user agent
+  const char *device_name;      // by session_check_name; "": named by the user agent
   const char *user_agent;       // any text
 };
 

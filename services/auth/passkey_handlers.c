@@ -12,7 +12,7 @@
 #include "services/auth/auth_state.h"
 #include "services/auth/passkey_challenges.h"
 #include "services/auth/passkeys.h"
-#include "services/auth/session_handlers.h"
+#include "services/auth/session_names.h"
 #include "services/auth/settings.h"
 
 static char *text_of(struct call *call, const char *text)

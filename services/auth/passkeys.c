@@ -16,7 +16,6 @@
 #include "services/auth/auth_state.h"
 #include "services/auth/auth_transaction.h"
 #include "services/auth/passkey_challenges.h"
-#include "services/auth/session_handlers.h"
 #include "services/auth/session_names.h"
 #include "services/auth/settings.h"
 

@@ -76,11 +76,9 @@ static void fill_user_roles(struct call *call, const struct auth_db_get_user_rol
   struct arena *arena = call_arena(call);
   char **roles = arena_array(arena, row->roles_count + 1, sizeof(*roles));
   roles[0] = arena_string(arena, SLICE(AUTH_ROLE_USER));
-  bool is_admin = false;
-  for (size_t i = 0; i < row->roles_count; i++) {
+  for (size_t i = 0; i < row->roles_count; i++)
     roles[i + 1] = row->roles[i];
-    is_admin = is_admin || strcmp(row->roles[i], AUTH_ROLE_ADMIN) == 0;
-  }
+  bool is_admin = auth_roles_include((const char *const *)row->roles, row->roles_count, AUTH_ROLE_ADMIN);
   struct permission_set set = auth_roles_expand(&state->permissions, is_admin, true,
                                                 (const char *const *)row->permissions, row->permissions_count, arena);
   response->roles = roles;
@@ -257,17 +255,9 @@ struct gift {
   struct auth_db_get_user_roles_row old;
 };
 
-static bool is_among(const char *const *roles, size_t count, const char *role)
-{
-  for (size_t i = 0; i < count; i++)
-    if (strcmp(roles[i], role) == 0)
-      return true;
-  return false;
-}
-
 static bool had_role(const struct gift *gift, const char *role)
 {
-  return is_among((const char *const *)gift->old.roles, gift->old.roles_count, role);
+  return auth_roles_include((const char *const *)gift->old.roles, gift->old.roles_count, role);
 }
 
 static enum status read_roles(struct gift *gift)
@@ -332,7 +322,7 @@ static enum status check_changes(const struct gift *gift, bool *takes)
   }
   *takes = false;
   for (size_t i = 0; i < gift->old.roles_count && status == STATUS_OK; i++) {
-    if (is_among(gift->roles, gift->role_count, gift->old.roles[i]))
+    if (auth_roles_include(gift->roles, gift->role_count, gift->old.roles[i]))
       continue;
     *takes = true;
     status = check_role(gift, gift->old.roles[i]);
@@ -343,7 +333,7 @@ static enum status check_changes(const struct gift *gift, bool *takes)
 // Refuses to leave the suite without an admin. Changes of roles come one after the other (lock_roles).
 static enum status check_last_admin(const struct gift *gift)
 {
-  if (!had_role(gift, AUTH_ROLE_ADMIN) || is_among(gift->roles, gift->role_count, AUTH_ROLE_ADMIN))
+  if (!had_role(gift, AUTH_ROLE_ADMIN) || auth_roles_include(gift->roles, gift->role_count, AUTH_ROLE_ADMIN))
     return STATUS_OK;
   return auth_roles_check_last_admin(gift->call, gift->db, gift->user_id);
 }
@@ -361,7 +351,7 @@ static enum status note_changes(const struct gift *gift)
   entry.action = "role.revoke";
   for (size_t i = 0; i < gift->old.roles_count && status == STATUS_OK; i++) {
     entry.reason = gift->old.roles[i];
-    if (!is_among(gift->roles, gift->role_count, entry.reason))
+    if (!auth_roles_include(gift->roles, gift->role_count, entry.reason))
       status = audit_add(gift->call, gift->db, &entry);
   }
   return status;

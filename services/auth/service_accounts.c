@@ -8,7 +8,7 @@
 #include "services/auth/auth_peers.h"
 #include "services/auth/auth_roles.h"
 #include "services/auth/auth_transaction.h"
-#include "services/auth/session_handlers.h"
+#include "services/auth/session_names.h"
 
 // How the audit log tells these accounts from those of people.
 #define AUDIT_REASON "service account"

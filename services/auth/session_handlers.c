@@ -1,7 +1,6 @@
 #include "services/auth/session_handlers.h"
 
 #include "auth/queries.bh.h"
-#include "common/base/plain_text.h"
 #include "common/service/call.h"
 #include "common/service/resource.h"
 #include "services/auth/audit.h"
@@ -12,14 +11,6 @@
 static const char *current_id(struct call *call)
 {
   return arena_string(call_arena(call), call_caller_session(call));
-}
-
-enum status session_check_name(struct call *call, const char *field, const char *name)
-{
-  if (session_name_is_plain(name))
-    return STATUS_OK;
-  call_violation(call, field, PLAIN_TEXT_RULE);
-  return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_REQUEST", "the %s is not accepted", field);
 }
 
 // Fails alike for a session of somebody else and for one that does not exist.

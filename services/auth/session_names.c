@@ -4,12 +4,16 @@
 
 #include "common/base/plain_text.h"
 #include "common/base/utf8.h"
+#include "common/service/call.h"
 
 #define MAX_CHARACTERS 128
 
-bool session_name_is_plain(const char *name)
+enum status session_check_name(struct call *call, const char *field, const char *name)
 {
-  return plain_text_check(slice_from_string(name));
+  if (plain_text_check(slice_from_string(name)))
+    return STATUS_OK;
+  call_violation(call, field, PLAIN_TEXT_RULE);
+  return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_REQUEST", "the %s is not accepted", field);
 }
 
 const char *session_name_of_agent(const char *agent, struct arena *arena)

@@ -15,6 +15,10 @@ expire_time = least(now() + :ttl_ms::bigint * interval '1 millisecond',
 -- fragment: alive
 expire_time > now() AND create_time > now() - :max_age_ms::bigint * interval '1 millisecond';
 
+-- fragment: void_changes
+UPDATE account_tokens SET use_time = now() FROM c
+WHERE account_tokens.user_id = c.user_id AND purpose = 'change_email' AND use_time IS NULL;
+
 -- name: add_session :one
 -- not null: roles, permissions, auth_time, generation
 -- Stores a session, unless the account has another password by now than the one that was compared (its set_us), or
@@ -140,8 +144,7 @@ WITH c AS (
     AND EXISTS (SELECT FROM sessions WHERE sessions.id = :id::uuid AND sessions.user_id = :user_id::uuid)
   RETURNING user_id
 ), voided AS (
-  UPDATE account_tokens SET use_time = now() FROM c
-  WHERE account_tokens.user_id = c.user_id AND purpose = 'change_email' AND use_time IS NULL
+  {void_changes}
 ), gone AS (
   DELETE FROM sessions USING c WHERE sessions.id = :id::uuid AND sessions.user_id = c.user_id
   RETURNING sessions.id, sessions.user_id
@@ -165,8 +168,7 @@ WITH c AS (
   UPDATE credentials SET email_change_generation = email_change_generation + 1 WHERE user_id = :user_id::uuid
   RETURNING user_id
 ), voided AS (
-  UPDATE account_tokens SET use_time = now() FROM c
-  WHERE account_tokens.user_id = c.user_id AND purpose = 'change_email' AND use_time IS NULL
+  {void_changes}
 ), gone AS (
   DELETE FROM sessions USING c WHERE sessions.user_id = c.user_id AND sessions.id <> :kept_id::uuid
   RETURNING sessions.id, sessions.user_id
@@ -193,8 +195,7 @@ WITH c AS (
 ), gone AS (
   DELETE FROM sessions WHERE user_id = :user_id::uuid
 ), voided AS (
-  UPDATE account_tokens SET use_time = now()
-  WHERE user_id = :user_id::uuid AND purpose = 'change_email' AND use_time IS NULL
+  {void_changes}
 )
 INSERT INTO endings (user_id, generation) SELECT user_id, token_generation FROM c;
 

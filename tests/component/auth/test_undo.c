@@ -100,18 +100,25 @@ Test(auth_undo, of_two_at_once_the_earlier_address_holds)
   cr_expect_str_eq(address(), FIRST);
 }
 
+// Holds a call up at an event until the owner's undo waits for its locks, and lets both end.
+static void undo_after(const char *event, const char *method, const char *token, struct outcome *first,
+                       struct outcome *undo)
+{
+  gate_close(&accounts.database, event);
+  begin(method, token, first);
+  gate_wait_one(&accounts.database);
+  begin(UNDO, TO_FIRST, undo);
+  gate_wait_locks(&accounts.database, 1);
+  gate_open(&accounts.database);
+  driver_finish(&accounts.to_auth, first);
+  driver_finish(&accounts.to_auth, undo);
+}
+
 // The other way round the thief's is taken back, too.
 Test(auth_undo, one_that_comes_while_a_later_one_is_made_follows_it)
 {
   struct outcome owner, thief;
-  gate_close(&accounts.database, AT_AN_EVENT("email.undo"));
-  begin(UNDO, TO_SECOND, &thief);
-  gate_wait_one(&accounts.database);
-  begin(UNDO, TO_FIRST, &owner);
-  gate_wait_locks(&accounts.database, 1);
-  gate_open(&accounts.database);
-  driver_finish(&accounts.to_auth, &thief);
-  driver_finish(&accounts.to_auth, &owner);
+  undo_after(AT_AN_EVENT("email.undo"), UNDO, TO_SECOND, &thief, &owner);
   expect(&thief, STATUS_OK, "");
   expect(&owner, STATUS_OK, "");
   cr_expect_str_eq(address(), FIRST);
@@ -151,14 +158,7 @@ Test(auth_undo, of_two_with_one_link_the_second_leaves_the_owners_new_link)
                "CREATE FUNCTION public.skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
                "CREATE TRIGGER skip BEFORE UPDATE ON auth.account_tokens FOR EACH ROW"
                " WHEN (OLD.settle_time IS NOT NULL AND NEW.use_time IS NOT NULL) EXECUTE FUNCTION public.skip()");
-  gate_close(&accounts.database, AT_AN_EVENT("email.undo"));
-  begin(UNDO, TO_FIRST, &first);
-  gate_wait_one(&accounts.database);
-  begin(UNDO, TO_FIRST, &second);
-  gate_wait_locks(&accounts.database, 1);
-  gate_open(&accounts.database);
-  driver_finish(&accounts.to_auth, &first);
-  driver_finish(&accounts.to_auth, &second);
+  undo_after(AT_AN_EVENT("email.undo"), UNDO, TO_FIRST, &first, &second);
   expect(&first, STATUS_OK, "");
   expect(&second, STATUS_OK, "");
   expect_one_undo();
@@ -201,14 +201,7 @@ Test(auth_undo, takes_a_change_back_that_is_being_made)
 {
   struct outcome owner, thief;
   plant(TO_FOURTH, "change_email", FOURTH, THIRD, 3);
-  gate_close(&accounts.database, AT_AN_EVENT("email.change"));
-  begin(VERIFY, TO_FOURTH, &thief);
-  gate_wait_one(&accounts.database);
-  begin(UNDO, TO_FIRST, &owner);
-  gate_wait_locks(&accounts.database, 1);
-  gate_open(&accounts.database);
-  driver_finish(&accounts.to_auth, &thief);
-  driver_finish(&accounts.to_auth, &owner);
+  undo_after(AT_AN_EVENT("email.change"), VERIFY, TO_FOURTH, &thief, &owner);
   expect(&thief, STATUS_OK, "");
   expect(&owner, STATUS_OK, "");
   cr_expect_str_eq(address(), FIRST);
