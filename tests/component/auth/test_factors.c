@@ -44,10 +44,16 @@ static char *changeable(const char *text)
   return (char *)(uintptr_t)text;
 }
 
-static void begin_call(const char *method, const ProtobufCMessage *request, struct outcome *outcome)
+static struct prepared_call prepare(const char *method, const ProtobufCMessage *request)
 {
   const struct rpc_context context = {.access_token = token, .client_address = SLICE("192.0.2.7")};
-  driver_begin(&accounts.to_auth, method, driver_pack(&accounts.to_auth, request), &context, 30000, outcome);
+  return driver_prepare(&accounts.to_auth, method, request, &context);
+}
+
+static void begin_call(const char *method, const ProtobufCMessage *request, struct outcome *outcome)
+{
+  const struct prepared_call call = prepare(method, request);
+  driver_begin_prepared(&call, outcome);
 }
 
 static struct outcome call(const char *method, const ProtobufCMessage *request)
@@ -74,13 +80,19 @@ static const char *add_app(void)
   return response->secret;
 }
 
-static void begin_confirm(const char *secret, struct outcome *outcome)
+static struct prepared_call confirm_call(const char *secret)
 {
   char code[7];
   totp_code(secret, 0, code);
   Auth__V1__ConfirmTotpRequest request = AUTH__V1__CONFIRM_TOTP_REQUEST__INIT;
   request.code = code;
-  begin_call(CONFIRM, &request.base, outcome);
+  return prepare(CONFIRM, &request.base);
+}
+
+static void begin_confirm(const char *secret, struct outcome *outcome)
+{
+  const struct prepared_call call = confirm_call(secret);
+  driver_begin_prepared(&call, outcome);
 }
 
 static const Auth__V1__RecoveryCodes *confirm_app(const char *secret)
@@ -142,9 +154,23 @@ static const char *count(const char *what)
 
 // ---- at once ----
 
+enum { CALLS = 4 };
+
+// Ends calls of which one succeeds. The others are refused with this reason; NULL stands for any.
+static void expect_one_winner(struct outcome outcomes[CALLS], const char *reason)
+{
+  int won = 0;
+  for (int i = 0; i < CALLS; i++) {
+    driver_finish(&accounts.to_auth, &outcomes[i]);
+    won += outcomes[i].status == STATUS_OK;
+    if (outcomes[i].status != STATUS_OK && reason != NULL)
+      expect(&outcomes[i], STATUS_UNAUTHENTICATED, reason);
+  }
+  cr_expect_eq(won, 1);
+}
+
 Test(auth_factors, of_logins_with_one_code_at_once_one_wins)
 {
-  enum { CALLS = 4 };
   const char *secret = add_app();
   (void)confirm_app(secret);
   char code[7];
@@ -155,40 +181,24 @@ Test(auth_factors, of_logins_with_one_code_at_once_one_wins)
     challenges[i] = challenge_of("");
   for (int i = 0; i < CALLS; i++)
     begin_verify(challenges[i], code, &outcomes[i]);
-  int won = 0;
-  for (int i = 0; i < CALLS; i++) {
-    driver_finish(&accounts.to_auth, &outcomes[i]);
-    won += outcomes[i].status == STATUS_OK;
-    if (outcomes[i].status != STATUS_OK)
-      expect(&outcomes[i], STATUS_UNAUTHENTICATED, "WRONG_CODE");
-  }
-  cr_expect_eq(won, 1);
+  expect_one_winner(outcomes, "WRONG_CODE");
   cr_expect_str_eq(count(SESSIONS), "1");
 }
 
 Test(auth_factors, of_codes_for_one_challenge_at_once_one_is_spent)
 {
-  enum { CALLS = 4 };
   const Auth__V1__RecoveryCodes *codes = confirm_app(add_app());
   const char *challenge = challenge_of("");
   struct outcome outcomes[CALLS];
   for (int i = 0; i < CALLS; i++)
     begin_verify(challenge, codes->recovery_codes[i], &outcomes[i]);
-  int won = 0;
-  for (int i = 0; i < CALLS; i++) {
-    driver_finish(&accounts.to_auth, &outcomes[i]);
-    won += outcomes[i].status == STATUS_OK;
-    if (outcomes[i].status != STATUS_OK)
-      expect(&outcomes[i], STATUS_UNAUTHENTICATED, "INVALID_CHALLENGE");
-  }
-  cr_expect_eq(won, 1);
+  expect_one_winner(outcomes, "INVALID_CHALLENGE");
   cr_expect_str_eq(count("recovery_codes"), "9");
   cr_expect_str_eq(count(SESSIONS), "1");
 }
 
 Test(auth_factors, of_logins_with_one_recovery_code_at_once_one_wins)
 {
-  enum { CALLS = 4 };
   const Auth__V1__RecoveryCodes *codes = confirm_app(add_app());
   const char *challenges[CALLS];
   struct outcome outcomes[CALLS];
@@ -196,14 +206,7 @@ Test(auth_factors, of_logins_with_one_recovery_code_at_once_one_wins)
     challenges[i] = challenge_of("");
   for (int i = 0; i < CALLS; i++)
     begin_verify(challenges[i], codes->recovery_codes[0], &outcomes[i]);
-  int won = 0;
-  for (int i = 0; i < CALLS; i++) {
-    driver_finish(&accounts.to_auth, &outcomes[i]);
-    won += outcomes[i].status == STATUS_OK;
-    if (outcomes[i].status != STATUS_OK)
-      expect(&outcomes[i], STATUS_UNAUTHENTICATED, "WRONG_CODE");
-  }
-  cr_expect_eq(won, 1);
+  expect_one_winner(outcomes, "WRONG_CODE");
   cr_expect_str_eq(count("recovery_codes"), "9");
   cr_expect_str_eq(count(SESSIONS), "1");
 }
@@ -214,20 +217,16 @@ Test(auth_factors, an_app_that_is_added_while_the_password_changes_stays)
   (void)confirm_app(add_app());
   const char *challenge = challenge_of("");
   const char *secret = add_app();
-  struct outcome added, changed;
-  gate_close(&accounts.database, "INSERT ON auth.audit_events FOR EACH ROW WHEN (NEW.action = 'factor.add')");
-  begin_confirm(secret, &added);
-  gate_wait_one(&accounts.database);
   Auth__V1__ChangePasswordRequest request = AUTH__V1__CHANGE_PASSWORD_REQUEST__INIT;
   request.current_password = changeable(ACCOUNTS_PASSWORD);
   request.new_password = changeable("kolibri tunnel saturn");
-  begin_call("auth.v1.PasswordService/ChangePassword", &request.base, &changed);
-  gate_wait_locks(&accounts.database, 1);
-  gate_open(&accounts.database);
-  driver_finish(&accounts.to_auth, &added);
-  driver_finish(&accounts.to_auth, &changed);
-  expect(&added, STATUS_OK, "");
-  expect(&changed, STATUS_OK, "");
+  const struct prepared_call add = confirm_call(secret);
+  const struct prepared_call change = prepare("auth.v1.PasswordService/ChangePassword", &request.base);
+  struct outcome outcomes[2];
+  gate_race(&accounts.database, "INSERT ON auth.audit_events FOR EACH ROW WHEN (NEW.action = 'factor.add')", &add,
+            &change, outcomes);
+  expect(&outcomes[0], STATUS_OK, "");
+  expect(&outcomes[1], STATUS_OK, "");
   cr_expect_str_eq(count("factors WHERE confirm_time IS NOT NULL"), "2");
   struct outcome late = verify(challenge, "k3vq-7xw2-m5pt-9ahe");
   expect(&late, STATUS_UNAUTHENTICATED, "INVALID_CHALLENGE");
@@ -235,17 +234,11 @@ Test(auth_factors, an_app_that_is_added_while_the_password_changes_stays)
 
 Test(auth_factors, of_confirmations_at_once_one_gets_codes)
 {
-  enum { CALLS = 4 };
   const char *secret = add_app();
   struct outcome outcomes[CALLS];
   for (int i = 0; i < CALLS; i++)
     begin_confirm(secret, &outcomes[i]);
-  int won = 0;
-  for (int i = 0; i < CALLS; i++) {
-    driver_finish(&accounts.to_auth, &outcomes[i]);
-    won += outcomes[i].status == STATUS_OK;
-  }
-  cr_expect_eq(won, 1);
+  expect_one_winner(outcomes, NULL);
   cr_expect_str_eq(count("recovery_codes"), "10");
   cr_expect_str_eq(count("factors WHERE confirm_time IS NOT NULL"), "1");
 }

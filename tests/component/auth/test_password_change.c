@@ -41,7 +41,7 @@ struct change {
   const char *key;  // an Idempotency-Key
 };
 
-static void begin_change(const struct change *change, struct outcome *outcome)
+static struct prepared_call change_call(const struct change *change)
 {
   Auth__V1__ChangePasswordRequest request = AUTH__V1__CHANGE_PASSWORD_REQUEST__INIT;
   request.current_password = (char *)(uintptr_t)change->current;
@@ -50,7 +50,13 @@ static void begin_change(const struct change *change, struct outcome *outcome)
                                       .client_address =
                                           slice_from_string(change->from == NULL ? "192.0.2.7" : change->from),
                                       .idempotency_key = slice_from_string(change->key == NULL ? "" : change->key)};
-  driver_begin(&accounts.to_auth, CHANGE, driver_pack(&accounts.to_auth, &request.base), &context, 10000, outcome);
+  return driver_prepare(&accounts.to_auth, CHANGE, &request.base, &context);
+}
+
+static void begin_change(const struct change *change, struct outcome *outcome)
+{
+  const struct prepared_call call = change_call(change);
+  driver_begin_prepared(&call, outcome);
 }
 
 static struct outcome change_password(const struct change *change)
@@ -174,40 +180,35 @@ Test(auth_password_change, a_repeat_with_the_same_key_gets_the_first_answer)
 
 // ---- a login and a change at the same time ----
 
-static void begin_login(struct outcome *outcome)
+static struct prepared_call login_call(void)
 {
   static const struct rpc_context anonymous = {.request_id = SLICE_INIT("r-0")};
   Auth__V1__LoginRequest request = AUTH__V1__LOGIN_REQUEST__INIT;
   request.email = ADA;
   request.password = ACCOUNTS_PASSWORD;
-  driver_begin(&accounts.to_auth, "auth.v1.AuthService/Login", driver_pack(&accounts.to_auth, &request.base),
-               &anonymous, 30000, outcome);
+  return driver_prepare(&accounts.to_auth, "auth.v1.AuthService/Login", &request.base, &anonymous);
 }
 
 Test(auth_password_change, a_login_that_is_about_to_end_has_its_session_ended)
 {
   const struct change change = {.token = log_in(0), .current = ACCOUNTS_PASSWORD, .next = NEXT_PASSWORD};
-  struct outcome login, changed;
-  gate_close(&accounts.database, "INSERT ON auth.sessions FOR EACH ROW");
-  begin_login(&login);
-  gate_wait_one(&accounts.database);
-  begin_change(&change, &changed);
-  gate_wait_locks(&accounts.database, 1);
-  gate_open(&accounts.database);
-  driver_finish(&accounts.to_auth, &login);
-  driver_finish(&accounts.to_auth, &changed);
-  expect(&login, STATUS_OK, "");
-  expect(&changed, STATUS_OK, "");
-  cr_expect_eq(accounts_refresh(&accounts, accounts_tokens_of(&login)->refresh_token).status, STATUS_UNAUTHENTICATED);
+  const struct prepared_call login = login_call(), changing = change_call(&change);
+  struct outcome outcomes[2];
+  gate_race(&accounts.database, "INSERT ON auth.sessions FOR EACH ROW", &login, &changing, outcomes);
+  expect(&outcomes[0], STATUS_OK, "");
+  expect(&outcomes[1], STATUS_OK, "");
+  cr_expect_eq(accounts_refresh(&accounts, accounts_tokens_of(&outcomes[0])->refresh_token).status,
+               STATUS_UNAUTHENTICATED);
   cr_expect_str_eq(count_sessions(), "1");
 }
 
 Test(auth_password_change, a_login_with_the_password_before_gets_no_session)
 {
   const struct change change = {.token = log_in(0), .current = ACCOUNTS_PASSWORD, .next = NEXT_PASSWORD};
+  const struct prepared_call call = login_call();
   struct outcome login;
   gate_close(&accounts.database, "INSERT ON auth.sessions FOR EACH STATEMENT");
-  begin_login(&login);
+  driver_begin_prepared(&call, &login);
   gate_wait_one(&accounts.database);
   struct outcome changed = change_password(&change);
   expect(&changed, STATUS_OK, "");

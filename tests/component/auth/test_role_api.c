@@ -4,7 +4,6 @@
 
 #include "auth/v1/account_access.pb-c.h"
 #include "auth/v1/roles.pb-c.h"
-#include "common/base/clock.h"
 #include "tests/support/service/accounts.h"
 
 #define ADA "ada@example.com"
@@ -16,9 +15,7 @@ static const char *ada;
 static void setup(void)
 {
   accounts_open(&accounts, NULL);
-  ada = accounts_new_user(&accounts, ADA)->id;
-  (void)database_sql(&accounts.database, "INSERT INTO auth.roles VALUES ('%s', 'admin')", ada);
-  accounts_plant_session(&accounts, ada);
+  ada = accounts_new_admin(&accounts, ADA);
 }
 
 static void teardown(void)
@@ -31,12 +28,7 @@ TestSuite(auth_role_api, .init = setup, .fini = teardown);
 // Calls as somebody who has logged in so long ago.
 static struct outcome call_late(int64_t age_s, const char *method, const ProtobufCMessage *request)
 {
-  const struct slice roles[] = {SLICE("admin")};
-  const struct rpc_context context = {.caller_id = slice_from_string(ada),
-                                      .caller_session = slice_from_string(ada),
-                                      .caller_roles = roles,
-                                      .caller_role_count = 1,
-                                      .caller_auth_time = clock_wall_us() / 1000000 - age_s};
+  const struct rpc_context context = accounts_admin_context(ada, age_s);
   return driver_call(&accounts.to_auth, method, request, &context);
 }
 

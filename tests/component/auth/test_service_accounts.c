@@ -5,7 +5,6 @@
 
 #include "auth/v1/roles.pb-c.h"
 #include "auth/v1/service_accounts.pb-c.h"
-#include "common/base/clock.h"
 #include "tests/support/service/accounts.h"
 #include "user/v1/removals.pb-c.h"
 
@@ -18,9 +17,7 @@ static const char *ada;
 static void setup(void)
 {
   accounts_open(&accounts, NULL);
-  ada = accounts_new_user(&accounts, ADA)->id;
-  (void)database_sql(&accounts.database, "INSERT INTO auth.roles VALUES ('%s', 'admin')", ada);
-  accounts_plant_session(&accounts, ada);
+  ada = accounts_new_admin(&accounts, ADA);
 }
 
 static void teardown(void)
@@ -32,12 +29,7 @@ TestSuite(auth_service_accounts, .init = setup, .fini = teardown);
 
 static void begin_as_admin(const char *method, const ProtobufCMessage *request, struct outcome *outcome)
 {
-  static const struct slice roles[] = {SLICE_INIT("admin")};
-  const struct rpc_context context = {.caller_id = slice_from_string(ada),
-                                      .caller_session = slice_from_string(ada),
-                                      .caller_roles = roles,
-                                      .caller_role_count = 1,
-                                      .caller_auth_time = clock_wall_us() / 1000000};
+  const struct rpc_context context = accounts_admin_context(ada, 0);
   driver_begin(&accounts.to_auth, method, driver_pack(&accounts.to_auth, request), &context, 30000, outcome);
 }
 

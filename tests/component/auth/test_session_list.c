@@ -243,38 +243,30 @@ Test(auth_session_list, whoever_ends_the_others_voids_changes_of_the_address)
 
 // ---- a refresh at the same time ----
 
-static void begin_revoke(const struct tokens *here, struct outcome *outcome)
+static struct prepared_call revoke_call(const struct tokens *here)
 {
   Auth__V1__RevokeOtherSessionsRequest request = AUTH__V1__REVOKE_OTHER_SESSIONS_REQUEST__INIT;
   const struct rpc_context context = {.access_token = here->access};
-  driver_begin(&accounts.to_auth, REVOKE_OTHERS, driver_pack(&accounts.to_auth, &request.base), &context, 30000,
-               outcome);
+  return driver_prepare(&accounts.to_auth, REVOKE_OTHERS, &request.base, &context);
 }
 
-static void begin_refresh(const struct tokens *tokens, struct outcome *outcome)
+static struct prepared_call refresh_call(const struct tokens *tokens)
 {
   static const struct rpc_context anonymous = {.request_id = SLICE_INIT("r-0")};
   Auth__V1__RefreshRequest request = AUTH__V1__REFRESH_REQUEST__INIT;
   request.refresh_token = (char *)(uintptr_t)tokens->refresh_token;
-  driver_begin(&accounts.to_auth, "auth.v1.AuthService/Refresh", driver_pack(&accounts.to_auth, &request.base),
-               &anonymous, 30000, outcome);
+  return driver_prepare(&accounts.to_auth, "auth.v1.AuthService/Refresh", &request.base, &anonymous);
 }
 
 Test(auth_session_list, a_refresh_that_is_about_to_end_has_its_session_ended)
 {
   const struct tokens *here = tokens_of(ADA, "here", ""), *thief = tokens_of(ADA, "there", "");
-  struct outcome revoked, refreshed;
-  gate_close(&accounts.database, "UPDATE ON auth.sessions FOR EACH ROW");
-  begin_refresh(thief, &refreshed);
-  gate_wait_one(&accounts.database);
-  begin_revoke(here, &revoked);
-  gate_wait_locks(&accounts.database, 1);
-  gate_open(&accounts.database);
-  driver_finish(&accounts.to_auth, &refreshed);
-  driver_finish(&accounts.to_auth, &revoked);
-  cr_expect_eq(revoked.status, STATUS_OK, "%s", status_name(revoked.status));
-  cr_assert_eq(refreshed.status, STATUS_OK, "%s", status_name(refreshed.status));
-  cr_expect_eq(accounts_refresh(&accounts, accounts_tokens_of(&refreshed)->refresh_token).status,
+  const struct prepared_call refresh = refresh_call(thief), revoke = revoke_call(here);
+  struct outcome outcomes[2];
+  gate_race(&accounts.database, "UPDATE ON auth.sessions FOR EACH ROW", &refresh, &revoke, outcomes);
+  cr_assert_eq(outcomes[0].status, STATUS_OK, "%s", status_name(outcomes[0].status));
+  cr_expect_eq(outcomes[1].status, STATUS_OK, "%s", status_name(outcomes[1].status));
+  cr_expect_eq(accounts_refresh(&accounts, accounts_tokens_of(&outcomes[0])->refresh_token).status,
                STATUS_UNAUTHENTICATED);
   cr_expect_str_eq(database_sql(&accounts.database, "SELECT count(*) FROM auth.sessions"), "1");
 }
@@ -282,16 +274,10 @@ Test(auth_session_list, a_refresh_that_is_about_to_end_has_its_session_ended)
 Test(auth_session_list, a_refresh_that_comes_while_its_session_ends_is_refused)
 {
   const struct tokens *here = tokens_of(ADA, "here", ""), *thief = tokens_of(ADA, "there", "");
-  struct outcome revoked, refreshed;
-  gate_close(&accounts.database, "INSERT ON auth.endings FOR EACH ROW");
-  begin_revoke(here, &revoked);
-  gate_wait_one(&accounts.database);
-  begin_refresh(thief, &refreshed);
-  gate_wait_locks(&accounts.database, 1);
-  gate_open(&accounts.database);
-  driver_finish(&accounts.to_auth, &revoked);
-  driver_finish(&accounts.to_auth, &refreshed);
-  cr_expect_eq(revoked.status, STATUS_OK, "%s", status_name(revoked.status));
-  cr_expect_eq(refreshed.status, STATUS_UNAUTHENTICATED, "%s", status_name(refreshed.status));
+  const struct prepared_call refresh = refresh_call(thief), revoke = revoke_call(here);
+  struct outcome outcomes[2];
+  gate_race(&accounts.database, "INSERT ON auth.endings FOR EACH ROW", &revoke, &refresh, outcomes);
+  cr_expect_eq(outcomes[0].status, STATUS_OK, "%s", status_name(outcomes[0].status));
+  cr_expect_eq(outcomes[1].status, STATUS_UNAUTHENTICATED, "%s", status_name(outcomes[1].status));
   cr_expect_str_eq(database_sql(&accounts.database, "SELECT count(*) FROM auth.sessions"), "1");
 }

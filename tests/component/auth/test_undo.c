@@ -53,12 +53,18 @@ static void teardown(void)
 TestSuite(auth_undo, .init = setup, .fini = teardown);
 
 // Both requests have the same field.
-static void begin(const char *method, const char *token, struct outcome *outcome)
+static struct prepared_call call_with(const char *method, const char *token)
 {
   static const struct rpc_context anonymous = {.request_id = SLICE_INIT("r-0")};
   Auth__V1__UndoEmailChangeRequest request = AUTH__V1__UNDO_EMAIL_CHANGE_REQUEST__INIT;
   request.token = (char *)(uintptr_t)token;
-  driver_begin(&accounts.to_auth, method, driver_pack(&accounts.to_auth, &request.base), &anonymous, 30000, outcome);
+  return driver_prepare(&accounts.to_auth, method, &request.base, &anonymous);
+}
+
+static void begin(const char *method, const char *token, struct outcome *outcome)
+{
+  const struct prepared_call call = call_with(method, token);
+  driver_begin_prepared(&call, outcome);
 }
 
 static struct outcome do_at_once(const char *method, const char *token)
@@ -100,27 +106,20 @@ Test(auth_undo, of_two_at_once_the_earlier_address_holds)
   cr_expect_str_eq(address(), FIRST);
 }
 
-// Holds a call up at an event until the owner's undo waits for its locks, and lets both end.
-static void undo_after(const char *event, const char *method, const char *token, struct outcome *first,
-                       struct outcome *undo)
+// The owner's undo comes while a call waits at an event, and waits for its locks. Both succeed.
+static void undo_after(const char *event, const char *method, const char *token)
 {
-  gate_close(&accounts.database, event);
-  begin(method, token, first);
-  gate_wait_one(&accounts.database);
-  begin(UNDO, TO_FIRST, undo);
-  gate_wait_locks(&accounts.database, 1);
-  gate_open(&accounts.database);
-  driver_finish(&accounts.to_auth, first);
-  driver_finish(&accounts.to_auth, undo);
+  const struct prepared_call first = call_with(method, token), undo = call_with(UNDO, TO_FIRST);
+  struct outcome outcomes[2];
+  gate_race(&accounts.database, event, &first, &undo, outcomes);
+  expect(&outcomes[0], STATUS_OK, "");
+  expect(&outcomes[1], STATUS_OK, "");
 }
 
 // The other way round the thief's is taken back, too.
 Test(auth_undo, one_that_comes_while_a_later_one_is_made_follows_it)
 {
-  struct outcome owner, thief;
-  undo_after(AT_AN_EVENT("email.undo"), UNDO, TO_SECOND, &thief, &owner);
-  expect(&thief, STATUS_OK, "");
-  expect(&owner, STATUS_OK, "");
+  undo_after(AT_AN_EVENT("email.undo"), UNDO, TO_SECOND);
   cr_expect_str_eq(address(), FIRST);
 }
 
@@ -153,14 +152,11 @@ Test(auth_undo, of_some_with_one_link_one_is_made)
 // The second has read the token before the first has made the undo, and goes on before the first spends it.
 Test(auth_undo, of_two_with_one_link_the_second_leaves_the_owners_new_link)
 {
-  struct outcome first, second;
   database_sql(&accounts.database,
                "CREATE FUNCTION public.skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
                "CREATE TRIGGER skip BEFORE UPDATE ON auth.account_tokens FOR EACH ROW"
                " WHEN (OLD.settle_time IS NOT NULL AND NEW.use_time IS NOT NULL) EXECUTE FUNCTION public.skip()");
-  undo_after(AT_AN_EVENT("email.undo"), UNDO, TO_FIRST, &first, &second);
-  expect(&first, STATUS_OK, "");
-  expect(&second, STATUS_OK, "");
+  undo_after(AT_AN_EVENT("email.undo"), UNDO, TO_FIRST);
   expect_one_undo();
 }
 
@@ -199,11 +195,8 @@ Test(auth_undo, voids_a_change_that_is_confirmed_meanwhile)
 
 Test(auth_undo, takes_a_change_back_that_is_being_made)
 {
-  struct outcome owner, thief;
   plant(TO_FOURTH, "change_email", FOURTH, THIRD, 3);
-  undo_after(AT_AN_EVENT("email.change"), VERIFY, TO_FOURTH, &thief, &owner);
-  expect(&thief, STATUS_OK, "");
-  expect(&owner, STATUS_OK, "");
+  undo_after(AT_AN_EVENT("email.change"), VERIFY, TO_FOURTH);
   cr_expect_str_eq(address(), FIRST);
   cr_expect_str_eq(count("account_tokens WHERE purpose <> 'reset_password' AND use_time IS NULL"), "0");
 }

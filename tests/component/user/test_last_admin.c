@@ -2,7 +2,6 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "common/base/clock.h"
 #include "tests/support/service/accounts.h"
 
 #define DELETE_CURRENT_USER "user.v1.UserService/DeleteCurrentUser"
@@ -11,7 +10,6 @@
 enum { ADMINS = 8 };
 
 static struct accounts accounts;
-static const struct slice admin_role = SLICE_INIT("admin");
 static const char *admins[ADMINS];
 
 static void setup(void)
@@ -29,27 +27,14 @@ TestSuite(user_last_admin, .init = setup, .fini = teardown);
 static void make_admins(size_t count)
 {
   struct arena *arena = &accounts.database.arena;
-  for (size_t i = 0; i < count; i++) {
-    const User__V1__User *user = accounts_new_user(&accounts, arena_printf(arena, "admin%zu@example.com", i));
-    admins[i] = arena_string(arena, slice_from_string(user->id));
-    (void)database_sql(&accounts.database, "INSERT INTO auth.roles VALUES ('%s', 'admin')", admins[i]);
-    accounts_plant_session(&accounts, admins[i]);
-  }
-}
-
-static struct rpc_context as(const char *id)
-{
-  return (struct rpc_context){.caller_id = slice_from_string(id),
-                              .caller_session = slice_from_string(id),
-                              .caller_roles = &admin_role,
-                              .caller_role_count = 1,
-                              .caller_auth_time = clock_wall_us() / 1000000};
+  for (size_t i = 0; i < count; i++)
+    admins[i] = accounts_new_admin(&accounts, arena_printf(arena, "admin%zu@example.com", i));
 }
 
 static void begin_delete(const char *actor, const char *id, struct outcome *outcome)
 {
   struct driver *driver = &accounts.to_user;
-  const struct rpc_context context = as(actor);
+  const struct rpc_context context = accounts_admin_context(actor, 0);
   User__V1__DeleteCurrentUserRequest own = USER__V1__DELETE_CURRENT_USER_REQUEST__INIT;
   User__V1__DeleteUserRequest other = USER__V1__DELETE_USER_REQUEST__INIT;
   other.id = (char *)(uintptr_t)id;
@@ -123,7 +108,7 @@ Test(user_last_admin, may_leave_where_the_deletion_of_the_other_has_failed)
   make_admins(2);
   User__V1__DeleteCurrentUserRequest stale = USER__V1__DELETE_CURRENT_USER_REQUEST__INIT;
   stale.if_match = "never";
-  const struct rpc_context first = as(admins[0]);
+  const struct rpc_context first = accounts_admin_context(admins[0], 0);
   cr_assert_eq(driver_call(&accounts.to_user, DELETE_CURRENT_USER, &stale.base, &first).status, STATUS_ABORTED);
   expect_delete(admins[1], admins[1], "LAST_ADMIN");
   pass_a_minute();

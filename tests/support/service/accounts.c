@@ -257,6 +257,24 @@ void accounts_plant_session(struct accounts *accounts, const char *user_id)
                user_id, user_id, user_id);
 }
 
+const char *accounts_new_admin(struct accounts *accounts, const char *email)
+{
+  const char *id = arena_string(&accounts->database.arena, slice_from_string(accounts_new_user(accounts, email)->id));
+  (void)database_sql(&accounts->database, "INSERT INTO auth.roles VALUES ('%s', 'admin')", id);
+  accounts_plant_session(accounts, id);
+  return id;
+}
+
+struct rpc_context accounts_admin_context(const char *user_id, int64_t age_s)
+{
+  static const struct slice roles[] = {SLICE_INIT("admin")};
+  return (struct rpc_context){.caller_id = slice_from_string(user_id),
+                              .caller_session = slice_from_string(user_id),
+                              .caller_roles = roles,
+                              .caller_role_count = 1,
+                              .caller_auth_time = clock_wall_us() / 1000000 - age_s};
+}
+
 void accounts_plant_link(struct accounts *accounts, const struct planted_link *link)
 {
   database_sql(&accounts->database,

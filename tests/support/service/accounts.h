@@ -55,6 +55,10 @@ struct slice accounts_key_token(struct accounts *accounts, const char *user_id, 
 // Stores a session with the id of its user, for calls that name it as caller_session; and a credential, where the user
 // has none.
 void accounts_plant_session(struct accounts *accounts, const char *user_id);
+// Signs up an admin with a planted session, and returns the id, which lives as long as the database.
+const char *accounts_new_admin(struct accounts *accounts, const char *email);
+// Returns the context of a call of that admin, who has logged in so long ago.
+struct rpc_context accounts_admin_context(const char *user_id, int64_t age_s);
 
 // A link as a mail would carry it, which a test stores itself, because it cannot read mails.
 struct planted_link {

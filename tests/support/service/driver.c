@@ -157,6 +157,18 @@ struct slice driver_pack(struct driver *driver, const ProtobufCMessage *message)
   return proto_pack_arena(message, &driver->arena);
 }
 
+struct prepared_call driver_prepare(struct driver *driver, const char *method, const ProtobufCMessage *request,
+                                    const struct rpc_context *context)
+{
+  return (struct prepared_call){
+      .driver = driver, .method = method, .request = driver_pack(driver, request), .context = *context};
+}
+
+void driver_begin_prepared(const struct prepared_call *call, struct outcome *outcome)
+{
+  driver_begin(call->driver, call->method, call->request, &call->context, 30000, outcome);
+}
+
 struct outcome driver_call(struct driver *driver, const char *method, const ProtobufCMessage *request,
                            const struct rpc_context *context)
 {

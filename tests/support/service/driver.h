@@ -47,6 +47,19 @@ void driver_close(struct driver *driver);
 void driver_begin(struct driver *driver, const char *method, struct slice payload, const struct rpc_context *context,
                   uint64_t timeout_ms, struct outcome *outcome);
 void driver_finish(struct driver *driver, const struct outcome *outcome);
+
+// A call that is begun later, with all that goes along. Its request lives in the driver's arena.
+struct prepared_call {
+  struct driver *driver;
+  const char *method;
+  struct slice request;
+  struct rpc_context context;
+};
+struct prepared_call driver_prepare(struct driver *driver, const char *method, const ProtobufCMessage *request,
+                                    const struct rpc_context *context);
+// Begins a prepared call with a timeout of 30 s.
+void driver_begin_prepared(const struct prepared_call *call, struct outcome *outcome);
+
 // Runs the client once; waits up to a second for something to happen.
 void driver_turn(struct driver *driver);
 // Runs the client until the service has closed the connection.

@@ -39,3 +39,16 @@ void gate_wait_locks(struct database *database, int count)
 {
   wait_for(database, "wait_event_type = 'Lock'", count);
 }
+
+void gate_race(struct database *database, const char *event, const struct prepared_call *first,
+               const struct prepared_call *second, struct outcome outcomes[2])
+{
+  gate_close(database, event);
+  driver_begin_prepared(first, &outcomes[0]);
+  gate_wait_one(database);
+  driver_begin_prepared(second, &outcomes[1]);
+  gate_wait_locks(database, 1);
+  gate_open(database);
+  driver_finish(first->driver, &outcomes[0]);
+  driver_finish(second->driver, &outcomes[1]);
+}

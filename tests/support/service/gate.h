@@ -4,6 +4,7 @@
 #define BULKHEAD_TESTS_SUPPORT_SERVICE_GATE_H
 
 #include "tests/support/service/database.h"
+#include "tests/support/service/driver.h"
 
 // Closes the gate at an event of the trigger's kind, such as "INSERT ON auth.sessions FOR EACH ROW". A statement waits
 // there once it has the locks that come before: for each row after its rows are found, for each statement before.
@@ -15,5 +16,9 @@ void gate_open(struct database *database);
 void gate_wait_one(struct database *database);
 // Waits until `count` connections of the auth service wait for locks that others hold.
 void gate_wait_locks(struct database *database, int count);
+
+// Has `first` wait at an event until `second`, which comes meanwhile, waits for its locks; then lets both end.
+void gate_race(struct database *database, const char *event, const struct prepared_call *first,
+               const struct prepared_call *second, struct outcome outcomes[2]);
 
 #endif
