@@ -81,7 +81,7 @@ static enum status suspend_user(struct call *call, const Auth__V1__SuspendUserRe
   if (slice_equal_ignore_case(call_caller_id(call), slice_from_string(request->id)))
     return call_fail(call, STATUS_FAILED_PRECONDITION, "OWN_ACCOUNT",
                      "nobody suspends his own account; ask another admin");
-  enum status status = auth_roles_settle_leaving(call);
+  enum status status = auth_roles_cancel_stale_deletions(call);
   const struct access_step access = {.change = suspend, .action = "account.suspend", .user_id = request->id};
   return status == STATUS_OK ? change_access(call, &access) : status;
 }
@@ -118,21 +118,21 @@ static enum status begin_deletion_in(struct call *call, struct query_db db, cons
   enum status status = auth_roles_lock(call, db, user_id);
   // An account without a credential may be deleted. Where it is the caller's, his session is gone with the credential.
   if (status == STATUS_NOT_FOUND && !is_own) {
-    status = auth_sessions_hold(call, db);
+    status = auth_sessions_require_live(call, db);
     return status == STATUS_OK ? STATUS_NOT_FOUND : status;
   }
   if (status == STATUS_OK && !is_own)
     status = auth_roles_check_target(call, db, user_id);
   if (status == STATUS_OK)
     status = check_not_last_admin(call, db, user_id);
-  return status == STATUS_OK ? auth_db_begin_leaving(db, user_id, call_arena(call)) : status;
+  return status == STATUS_OK ? auth_db_begin_deletion(db, user_id, call_arena(call)) : status;
 }
 
 static enum status begin_deletion(struct call *call, const Auth__V1__BeginDeletionRequest *request,
                                   Google__Protobuf__Empty *response)
 {
   (void)response;
-  enum status status = auth_roles_settle_leaving(call);
+  enum status status = auth_roles_cancel_stale_deletions(call);
   if (status == STATUS_OK)
     status = auth_transact(call, begin_deletion_in, request->user_id);
   return status == STATUS_NOT_FOUND ? STATUS_OK : status;

@@ -84,7 +84,7 @@ static enum status add_in(struct call *call, struct query_db db, const void *arg
   if (status == STATUS_OK)
     status = lock_accounts(call, db, params);
   if (status == STATUS_OK)
-    status = auth_sessions_hold(call, db);
+    status = auth_sessions_require_live(call, db);
   if (status == STATUS_OK)
     status = auth_db_add_api_key(db, params, call_arena(call), key->response);
   if (status == STATUS_OK)

@@ -32,8 +32,9 @@ static enum status record(struct call *call, struct query_db db, const char *act
   return audit_add(call, db, &entry);
 }
 
-// Everything that an account's mails could do ends with its address; the former address can take the change back.
-static enum status follow_change(struct call *call, struct query_db db, const struct auth_db_settle_token_row *token)
+// Everything that an account's mails could do ends with its address; the former address can undo the change.
+static enum status follow_change(struct call *call, struct query_db db,
+                                 const struct auth_db_mark_token_settled_row *token)
 {
   const struct auth_state *state = call_state(call);
   struct arena *arena = call_arena(call);
@@ -56,13 +57,22 @@ static enum status follow_change(struct call *call, struct query_db db, const st
   return status;
 }
 
-// Voids what somebody may hold who has changed the address: sessions with their access tokens, links in mails, also
-// those that would take this undo back, and a password, factors, passkeys and API keys that may be his.
-static enum status secure(struct call *call, struct query_db db, const struct auth_db_void_password_params *void_it,
-                          const struct auth_db_lock_token_owner_row *token)
+// An update of the address that the user service has made, or is about to make.
+struct address_update {
+  struct slice token_hash;
+  const char *unknown_hash;             // for an undo: of a password that nobody knows; NULL for a change
+  const struct address_change *change;  // to be made yet; NULL: it has been made
+};
+
+// Revokes what an attacker may hold who has changed the address: sessions with their access tokens, links in mails,
+// also those that would undo this undo, and a password, factors, passkeys and API keys that may be the attacker's.
+static enum status revoke_attacker_access(struct call *call, struct query_db db, const struct address_update *undo,
+                                          const struct auth_db_lock_token_owner_row *token)
 {
   struct arena *arena = call_arena(call);
-  const struct auth_db_spend_links_params spend = {.user_id = token->user_id, .token_hash = void_it->token_hash};
+  const struct auth_db_void_password_params password = {.password_hash = undo->unknown_hash,
+                                                        .token_hash = undo->token_hash};
+  const struct auth_db_spend_links_params spend = {.user_id = token->user_id, .token_hash = undo->token_hash};
   const struct auth_db_spend_later_undos_params undos = {.user_id = token->user_id,
                                                          .email_version = token->email_version};
   const struct late_proofs late = {.user_id = token->user_id,
@@ -72,7 +82,7 @@ static enum status secure(struct call *call, struct query_db db, const struct au
   // Devices that are remembered have to pass the second step again.
   enum status status = auth_factors_remove_late(call, db, &late);
   if (status == STATUS_OK)
-    status = auth_db_void_password(db, void_it, arena);
+    status = auth_db_void_password(db, &password, arena);
   if (status == STATUS_OK)
     status = auth_db_spend_links(db, &spend, arena);
   if (status == STATUS_OK)
@@ -80,7 +90,8 @@ static enum status secure(struct call *call, struct query_db db, const struct au
   return status == STATUS_OK ? auth_sessions_end_all(db, token->user_id, arena) : status;
 }
 
-static enum status follow_undo(struct call *call, struct query_db db, const struct auth_db_settle_token_row *token)
+static enum status follow_undo(struct call *call, struct query_db db,
+                               const struct auth_db_mark_token_settled_row *token)
 {
   const struct auth_state *state = call_state(call);
   const struct auth_link reset = {.purpose = AUTH_RESET_PURPOSE,
@@ -96,32 +107,23 @@ static enum status follow_undo(struct call *call, struct query_db db, const stru
   return status == STATUS_OK ? record(call, db, "email.undo", token->user_id) : status;
 }
 
-// A change or undo that the user service has made, or is about to make.
-struct settlement {
-  struct slice token_hash;
-  const char *unknown_hash;             // of a password that nobody knows; NULL for a change
-  const struct address_change *change;  // to be made yet; NULL: it has been made
-};
-
 static enum status settle_in(struct call *call, struct query_db db, const void *arg)
 {
-  const struct settlement *settlement = arg;
+  const struct address_update *update = arg;
   struct arena *arena = call_arena(call);
-  const struct auth_db_void_password_params void_it = {.password_hash = settlement->unknown_hash,
-                                                       .token_hash = settlement->token_hash};
-  struct auth_db_settle_token_row token;
+  struct auth_db_mark_token_settled_row token;
   struct auth_db_lock_token_owner_row owner;
-  enum status status = auth_db_lock_token_owner(db, settlement->token_hash, arena, &owner);
+  enum status status = auth_db_lock_token_owner(db, update->token_hash, arena, &owner);
   if (status == STATUS_OK)
-    status = auth_db_settle_token(db, settlement->token_hash, arena, &token);
+    status = auth_db_mark_token_settled(db, update->token_hash, arena, &token);
   // Another call has done it meanwhile, or the account was deleted.
   if (status == STATUS_NOT_FOUND)
     return STATUS_OK;
   if (status != STATUS_OK)
     return status;
-  if (settlement->unknown_hash == NULL)
+  if (update->unknown_hash == NULL)
     return follow_change(call, db, &token);
-  status = secure(call, db, &void_it, &owner);
+  status = revoke_attacker_access(call, db, update, &owner);
   return status == STATUS_OK ? follow_undo(call, db, &token) : status;
 }
 
@@ -136,8 +138,8 @@ enum status auth_email_settle(struct call *call, struct slice token_hash)
   bool is_undo = status == STATUS_OK && strcmp(row.purpose, AUTH_UNDO_PURPOSE) == 0;
   if (is_undo)
     status = auth_passwords_hash_unknown(call, unknown);
-  const struct settlement settlement = {.token_hash = token_hash, .unknown_hash = is_undo ? unknown : NULL};
-  return status == STATUS_OK ? auth_transact_apart(call, settle_in, &settlement) : status;
+  const struct address_update update = {.token_hash = token_hash, .unknown_hash = is_undo ? unknown : NULL};
+  return status == STATUS_OK ? auth_transact_apart(call, settle_in, &update) : status;
 }
 
 // ---- tokens that come back ----
@@ -188,7 +190,7 @@ static enum status confirm(struct call *call, struct slice token_hash, const str
 
 // Locks the account of an undo, whose token may have been spent since it was read, or the undo made (*done): then
 // nothing is left to do, and the link to a new password that the owner has got stays good.
-static enum status lock_for_undo(struct call *call, struct query_db db, const struct settlement *undo,
+static enum status lock_for_undo(struct call *call, struct query_db db, const struct address_update *undo,
                                  struct auth_db_lock_token_owner_row *owner, bool *done)
 {
   struct auth_db_get_email_token_row token = {0};
@@ -199,22 +201,19 @@ static enum status lock_for_undo(struct call *call, struct query_db db, const st
   return status == STATUS_NOT_FOUND ? account_token_fail(call) : status;
 }
 
-static enum status secure_in(struct call *call, struct query_db db, const void *arg)
+static enum status revoke_in(struct call *call, struct query_db db, const void *arg)
 {
-  const struct settlement *undo = arg;
-  const struct auth_db_void_password_params void_it = {.password_hash = undo->unknown_hash,
-                                                       .token_hash = undo->token_hash};
+  const struct address_update *undo = arg;
   struct auth_db_lock_token_owner_row owner;
   bool done;
   enum status status = lock_for_undo(call, db, undo, &owner, &done);
-  return status == STATUS_OK && !done ? secure(call, db, &void_it, &owner) : status;
+  return status == STATUS_OK && !done ? revoke_attacker_access(call, db, undo, &owner) : status;
 }
 
-// Holds the account's lock while the user service gives the address back, so that of two undos one comes after the
-// other.
+// Holds the account's lock while the user service restores the address, so that concurrent undos take turns.
 static enum status undo_in(struct call *call, struct query_db db, const void *arg)
 {
-  const struct settlement *undo = arg;
+  const struct address_update *undo = arg;
   struct auth_db_lock_token_owner_row owner;
   bool done;
   enum status status = lock_for_undo(call, db, undo, &owner, &done);
@@ -224,15 +223,15 @@ static enum status undo_in(struct call *call, struct query_db db, const void *ar
   return status == STATUS_OK ? settle_in(call, db, undo) : status;
 }
 
-// Voids what a thief may hold before the address is given back: whatever dies in between, no later link, session or
-// wish of his moves it again. It is voided once more with the rest, because the address was his until then.
-static enum status take_back(struct call *call, struct settlement *undo)
+// Revokes the attacker's access before the address changes back, so that a crash leaves no way to change it again.
+// Revokes once more afterwards, because the address was the attacker's until then.
+static enum status undo_change(struct call *call, struct address_update *undo)
 {
   char unknown[PASSWORD_HASH_SIZE];
   enum status status = auth_passwords_hash_unknown(call, unknown);
   undo->unknown_hash = unknown;
   if (status == STATUS_OK)
-    status = auth_transact_apart(call, secure_in, undo);
+    status = auth_transact_apart(call, revoke_in, undo);
   return status == STATUS_OK ? auth_transact_apart(call, undo_in, undo) : status;
 }
 
@@ -248,13 +247,12 @@ static enum status change(struct call *call, struct slice token_hash, const stru
                                         .hold_ms = state->settings->undo_ttl_ms + HOLD_LONGER_MS,
                                         .cause = cause};
   if (wanted.undo)
-    return take_back(call, &(struct settlement){.token_hash = token_hash, .change = &wanted});
+    return undo_change(call, &(struct address_update){.token_hash = token_hash, .change = &wanted});
   enum status status = judge(call, auth_peers_change_address(call, &wanted));
   return status == STATUS_OK ? auth_email_settle(call, token_hash) : status;
 }
 
-// Spends a token when all is done that it is for, so that it can be sent again where its call is lost before. Then the
-// user service's job may have done the rest meanwhile, and nothing is done twice.
+// Spends the token last, so a lost call can be repeated. A settled token changes nothing again.
 static enum status change_and_spend(struct call *call, struct slice token_hash,
                                     const struct auth_db_get_email_token_row *token)
 {

@@ -2,7 +2,7 @@
 //
 // The address itself is the user service's. A change goes: a token to the new address; the token comes back; the user
 // service changes the address and adds, in the same statement, a job that reports the change; what follows here (the
-// mail to the former address with the token that takes the change back, and the end of all other tokens) is one
+// mail to the former address with the token that undoes the change, and the end of all other tokens) is one
 // transaction, made once, by the call that made the change or by that job, whichever comes first.
 #ifndef BULKHEAD_SERVICES_AUTH_AUTH_EMAIL_H
 #define BULKHEAD_SERVICES_AUTH_AUTH_EMAIL_H
@@ -23,15 +23,15 @@ struct job;
 
 // Fails the call, because no mail is sent here and so no address can be confirmed.
 enum status auth_email_fail_without_mail(struct call *call) MUST_CHECK;
-// Asks for another address of the caller's account, by a mail to it.
-enum status auth_email_ask_change(struct call *call, const char *new_email) MUST_CHECK;
-// The run of its job.
-enum status auth_email_change_run(struct job *job);
+// Requests another address for the caller's account: a mail to that address has to confirm it.
+enum status auth_email_request_change(struct call *call, const char *new_email) MUST_CHECK;
+// Runs the job of a request (AUTH_EMAIL_CHANGE_JOB).
+enum status auth_email_change_run(struct job *job) MUST_CHECK;
 
 // Confirms an address, or makes a change, by the token of a mail. Fails the call with FAILED_PRECONDITION for a token
 // that may not be used, with ALREADY_EXISTS where the new address is taken by now.
 enum status auth_email_verify(struct call *call, const char *token) MUST_CHECK;
-// Takes a change back, by the token that went to the former address. Fails as auth_email_verify does.
+// Undoes a change, by the token that went to the former address. Fails as auth_email_verify does.
 enum status auth_email_undo(struct call *call, const char *token) MUST_CHECK;
 // Does what follows a change or undo that the user service has made, unless it has been done. OK for a token that is
 // not known any more, because its account was deleted.
@@ -43,6 +43,8 @@ struct auth_link auth_email_verification(const struct auth_state *state, const c
 // Sends the mail that proves the address of an account, at most `most` times an hour.
 enum status auth_email_send_verification(struct call *call, const char *user_id, const char *email,
                                          int64_t most) MUST_CHECK;
+// Returns the mail that tells the owner of an account that somebody wants its address. Its link sets a password.
+struct auth_link auth_email_in_use(const struct auth_state *state, const char *user_id, const char *email);
 // Tells the owner of an account that somebody wanted to sign up with its address.
 enum status auth_email_tell_sign_up(struct call *call, const char *user_id, const char *email) MUST_CHECK;
 

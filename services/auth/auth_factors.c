@@ -150,7 +150,7 @@ static enum status confirm_in(struct call *call, struct query_db db, const void 
   struct arena *arena = call_arena(call);
   enum status status = auth_factors_lock(call, db, confirmation->user_id);
   if (status == STATUS_OK)
-    status = auth_sessions_hold(call, db);
+    status = auth_sessions_require_live(call, db);
   const struct auth_db_confirm_factor_params confirm = {
       .step = confirmation->step, .id = confirmation->factor_id, .user_id = confirmation->user_id};
   int64_t changed = 0;
@@ -243,7 +243,7 @@ static enum status remove_in(struct call *call, struct query_db db, const void *
   if (status == STATUS_OK || status == STATUS_NOT_FOUND)
     status = auth_factors_lock(call, db, removal->user_id);
   if (status == STATUS_OK)
-    status = auth_sessions_hold(call, db);
+    status = auth_sessions_require_live(call, db);
   if (status == STATUS_OK && removal->factor_id == NULL)
     status = auth_roles_check_target(call, db, removal->user_id);
   if (status == STATUS_OK)

@@ -59,8 +59,7 @@ enum status auth_link_send(const struct auth_state *state, struct query_db db, c
   enum status status = auth_db_add_account_token(db, &params, arena, &added);
   *sent = status == STATUS_OK && added > 0;
   if (status == STATUS_OK && added == 0)
-    log_info("mail",
-             "an account gets no mail of this kind: it has had all of this hour, or what asked for it holds no more",
+    log_info("mail", "no mail sent: hourly limit reached, or the request behind it is no longer valid",
              LOG_STRING("userId", link->user_id), LOG_STRING("kind", link->purpose));
   return *sent ? add_mail(state, db, link, token.text, arena) : status;
 }

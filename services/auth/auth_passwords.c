@@ -199,7 +199,7 @@ static enum status replace_in(struct call *call, struct query_db db, const void 
   int64_t replaced = 0;
   enum status status = auth_db_change_password(db, &params, call_arena(call), &replaced);
   if (status == STATUS_OK && replaced > 0)
-    status = auth_sessions_hold(call, db);
+    status = auth_sessions_require_live(call, db);
   if (status != STATUS_OK)
     return status;
   if (replaced == 0)

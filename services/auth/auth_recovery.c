@@ -109,8 +109,8 @@ static enum status apply(struct call *call, struct query_db db, const void *arg)
   return status == STATUS_OK ? auth_passwords_follow_change(call, db, &changed) : status;
 }
 
-// With an Idempotency-Key its answer is kept in the same transaction, so that a repeat gets it, whatever dies. Not
-// where the address is confirmed after the commit.
+// Commits with the stored answer of an Idempotency-Key if the address was confirmed before. Otherwise commits alone,
+// because confirming it follows the commit.
 static enum status commit(struct call *call, const struct reset *reset)
 {
   return reset->was_verified ? auth_transact(call, apply, reset) : auth_transact_apart(call, apply, reset);

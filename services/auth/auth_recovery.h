@@ -17,7 +17,7 @@ enum status auth_recovery_begin(struct call *call, const char *email) MUST_CHECK
 // that may not be used, and as auth_passwords_hash does; the token stays usable then.
 enum status auth_recovery_finish(struct call *call, const char *token, const char *new_password) MUST_CHECK;
 
-// The run of the requests' jobs.
-enum status auth_recovery_run(struct job *job);
+// Runs the job of a request.
+enum status auth_recovery_run(struct job *job) MUST_CHECK;
 
 #endif

@@ -9,7 +9,7 @@ struct job;
 
 // Asks for the mail. The answer does not tell whether an account has the address.
 enum status auth_resend_begin(struct call *call, const char *email) MUST_CHECK;
-// The run of its job: sends the mail where an account has the address and has not confirmed it.
-enum status auth_resend_run(struct job *job);
+// Runs its job: sends the mail where an account has the address and has not confirmed it.
+enum status auth_resend_run(struct job *job) MUST_CHECK;
 
 #endif

@@ -117,7 +117,7 @@ enum status auth_roles_lock(struct call *call, struct query_db db, const char *u
   enum status status = auth_db_lock_roles(db, call_arena(call));
   if (status == STATUS_OK && user_id != NULL)
     status = auth_db_lock_credential(db, user_id, call_arena(call), &row);
-  return status == STATUS_OK ? auth_sessions_hold(call, db) : status;
+  return status == STATUS_OK ? auth_sessions_require_live(call, db) : status;
 }
 
 enum status auth_roles_check_target(struct call *call, struct query_db db, const char *user_id)
@@ -138,18 +138,18 @@ enum status auth_roles_check_target(struct call *call, struct query_db db, const
                    "this account holds the permission %s, which you do not; ask an admin", missing);
 }
 
-enum status auth_roles_settle_leaving(struct call *call)
+enum status auth_roles_cancel_stale_deletions(struct call *call)
 {
   const struct auth_state *state = call_state(call);
   struct arena *arena = call_arena(call);
-  struct auth_db_list_leaving_admins_row *leaving = NULL;
+  struct auth_db_list_stale_deletions_row *stale = NULL;
   size_t count = 0;
-  enum status status = auth_db_list_leaving_admins(query_on(state->pg), arena, &leaving, &count);
+  enum status status = auth_db_list_stale_deletions(query_on(state->pg), arena, &stale, &count);
   for (size_t i = 0; i < count && status == STATUS_OK; i++) {
     struct account_facts account;
     // One that cannot be looked up now does not count, either.
-    if (auth_peers_find_account(call, leaving[i].user_id, &account) == STATUS_OK)
-      status = auth_db_stay(query_on(state->pg), leaving[i].user_id, arena);
+    if (auth_peers_find_account(call, stale[i].user_id, &account) == STATUS_OK)
+      status = auth_db_cancel_deletion(query_on(state->pg), stale[i].user_id, arena);
   }
   return status;
 }

@@ -59,15 +59,15 @@ enum status auth_roles_check_known(struct call *call, const char *field, char *c
 enum status auth_roles_check_held(struct call *call, const struct permission_set *set) MUST_CHECK;
 
 // Begins what a caller who holds more than `user` does to roles or to an account (NULL: none): keeps others from what
-// roles hold and who holds them, from the account, and from the caller's session (auth_sessions_hold), until the
-// transaction ends. NOT_FOUND where there is no such account.
+// roles hold and who holds them, from the account, and from the caller's session (auth_sessions_require_live), until
+// the transaction ends. NOT_FOUND where there is no such account.
 enum status auth_roles_lock(struct call *call, struct query_db db, const char *user_id) MUST_CHECK;
 // Refuses to act on the account of somebody who holds what the caller does not. NOT_FOUND where there is no such
 // account.
 enum status auth_roles_check_target(struct call *call, struct query_db db, const char *user_id) MUST_CHECK;
-// Looks which admins whose deletion was begun are still there, because it failed: these count again. It asks the user
-// service, so it comes before a transaction that checks for the last admin.
-enum status auth_roles_settle_leaving(struct call *call) MUST_CHECK;
+// Clears the deletion mark of admins whose deletion failed, so that they count again. Asks the user service, so it
+// comes before a transaction that checks for the last admin.
+enum status auth_roles_cancel_stale_deletions(struct call *call) MUST_CHECK;
 // Refuses what would leave nobody who is admin, may sign in and is not being deleted. Comes after auth_roles_lock; the
 // account is an admin's.
 enum status auth_roles_check_last_admin(struct call *call, struct query_db db, const char *user_id) MUST_CHECK;

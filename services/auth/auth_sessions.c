@@ -309,7 +309,7 @@ enum status auth_sessions_end_tokens(struct query_db db, const char *user_id, st
 
 // ---- acts that outlive a session ----
 
-enum status auth_sessions_hold(struct call *call, struct query_db db)
+enum status auth_sessions_require_live(struct call *call, struct query_db db)
 {
   struct arena *arena = call_arena(call);
   const char *id = arena_string(arena, call_caller_session(call));

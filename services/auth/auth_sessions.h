@@ -56,10 +56,11 @@ enum status auth_sessions_end_tokens(struct query_db db, const char *user_id, st
 
 // ---- for acts that outlive a session ----
 
-// Keeps the caller's session, or his API key, from ending until the transaction `db` does. Fails the call with
-// UNAUTHENTICATED where it has ended already, or where his token is of an earlier generation than the account's tokens
-// are now: gateways take such tokens until they have heard of that. Comes after the locks that the transaction takes of
-// accounts and roles: whatever ends sessions for good locks the account first, and what takes a role locks all roles.
-enum status auth_sessions_hold(struct call *call, struct query_db db) MUST_CHECK;
+// Requires that the caller's session or API key is live, and keeps it from ending until the transaction `db` does.
+// Fails the call with UNAUTHENTICATED where it has ended, or where the caller's token is of an earlier generation than
+// the account's tokens are now: gateways take such tokens until they have heard of that. Comes after the locks that the
+// transaction takes of accounts and roles: whatever ends sessions for good locks the account first, and what takes a
+// role locks all roles.
+enum status auth_sessions_require_live(struct call *call, struct query_db db) MUST_CHECK;
 
 #endif

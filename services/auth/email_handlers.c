@@ -18,7 +18,7 @@ static enum status change_email(struct call *call, const Auth__V1__ChangeEmailRe
                                 Google__Protobuf__Empty *response)
 {
   (void)response;
-  return auth_email_ask_change(call, request->new_email);
+  return auth_email_request_change(call, request->new_email);
 }
 
 static enum status undo_email_change(struct call *call, const Auth__V1__UndoEmailChangeRequest *request,

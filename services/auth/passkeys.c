@@ -175,7 +175,7 @@ static enum status add_in(struct call *call, struct query_db db, const void *arg
   if (status == STATUS_NOT_FOUND)
     return fail_no_account(call);
   if (status == STATUS_OK)
-    status = auth_sessions_hold(call, db);
+    status = auth_sessions_require_live(call, db);
   if (status != STATUS_OK)
     return status;
   int64_t spent = 0;

@@ -408,7 +408,7 @@ static enum status set_user_roles(struct call *call, const Auth__V1__SetUserRole
   for (size_t i = 0; i < request->n_roles; i++)
     if (strcmp(request->roles[i], AUTH_ROLE_USER) != 0)
       gift.roles[gift.role_count++] = request->roles[i];
-  enum status status = auth_roles_settle_leaving(call);
+  enum status status = auth_roles_cancel_stale_deletions(call);
   return status == STATUS_OK ? auth_transact(call, change_user_roles, &gift) : status;
 }
 

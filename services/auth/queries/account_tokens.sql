@@ -35,8 +35,7 @@ UPDATE account_tokens SET use_time = now()
 WHERE user_id = :user_id::uuid AND purpose = :purpose AND use_time IS NULL;
 
 -- name: spend_links :exec
--- Spends all tokens that an account has, but for those that take the change of an address back, and the one by which
--- this happens, because the call that it comes with spends that one.
+-- Spends all links of an account except undo links and `token_hash`, which its own call spends.
 UPDATE account_tokens SET use_time = now()
 WHERE user_id = :user_id::uuid AND purpose <> 'undo_email' AND use_time IS NULL AND token_hash <> :token_hash;
 
@@ -72,7 +71,7 @@ SELECT c.user_id, t.email_version, (extract(epoch FROM t.create_time) * 1000000)
 FROM account_tokens AS t JOIN credentials AS c ON c.user_id = t.user_id
 WHERE t.token_hash = :token_hash FOR UPDATE OF c;
 
--- name: settle_token :one
+-- name: mark_token_settled :one
 -- Notes that what follows a change or undo is done. No row where another call has done so before.
 UPDATE account_tokens SET settle_time = now()
 WHERE token_hash = :token_hash AND settle_time IS NULL

@@ -66,7 +66,7 @@ FROM credentials c WHERE c.user_id = :user_id::uuid;
 
 -- name: count_other_admins :one
 -- not null: count
--- Says whether there is another admin, who may sign in, which a service account cannot, and is not about to leave: 1 or 0.
+-- Counts other admins who may sign in, which a service account cannot, and whose deletion has not begun: 1 or 0.
 SELECT count(*) AS count
 FROM (SELECT r.user_id FROM roles AS r JOIN credentials AS c ON c.user_id = r.user_id
       WHERE r.role = 'admin' AND r.user_id <> :user_id::uuid AND c.suspend_time IS NULL AND c.leave_time IS NULL
