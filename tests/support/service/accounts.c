@@ -2,6 +2,7 @@
 
 #include <criterion/criterion.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,12 +116,22 @@ void accounts_kill_auth(struct accounts *accounts)
   process_free(&accounts->auth);
 }
 
+// Waits until the user service has so many connections to the auth service.
+static void wait_user_connections(struct accounts *accounts, const char *count)
+{
+  char line[64];
+  snprintf(line, sizeof(line), "bulkhead_rpc_endpoints{service=\"auth\"} %s\n", count);
+  process_wait_http(&accounts->user, "/metrics", line);
+}
+
 void accounts_start_auth(struct accounts *accounts, const char *const *environment)
 {
   // The auth service gets the same socket as before, because the user service looks for it there.
   process_prepare_again(&accounts->auth);
+  wait_user_connections(accounts, "0");
   launch_auth(accounts, environment);
   wait_connected(&accounts->auth);
+  wait_user_connections(accounts, "1");
   driver_open(&accounts->to_auth, accounts->auth.url, "gateway");
 }
 
