@@ -4,6 +4,7 @@
 #include "common/service/call.h"
 #include "common/service/resource.h"
 #include "services/auth/audit.h"
+#include "services/auth/auth_peers.h"
 #include "services/auth/auth_roles.h"
 #include "services/auth/auth_sessions.h"
 #include "services/auth/auth_transaction.h"
@@ -69,9 +70,7 @@ static enum status change_in(struct call *call, struct query_db db, const void *
 static enum status change_access(struct call *call, const struct access_step *access)
 {
   enum status status = auth_transact(call, change_in, access);
-  if (status == STATUS_NOT_FOUND)
-    return call_fail(call, status, "USER_NOT_FOUND", "there is no user %s", access->user_id);
-  return status;
+  return status == STATUS_NOT_FOUND ? auth_peers_fail_unknown(call, access->user_id) : status;
 }
 
 static enum status suspend_user(struct call *call, const Auth__V1__SuspendUserRequest *request,

@@ -25,11 +25,6 @@
 
 // ---- the request ----
 
-static enum status fail_no_account(struct call *call)
-{
-  return call_fail(call, STATUS_NOT_FOUND, "USER_NOT_FOUND", "there is no user %s", resource_caller(call));
-}
-
 static enum status fail_unchanged(struct call *call)
 {
   call_violation(call, "newEmail", "is the address that the account has");
@@ -69,7 +64,7 @@ static enum status request_change_in(struct call *call, struct query_db db, cons
   struct auth_db_lock_credential_row locked;
   enum status status = auth_db_lock_credential(db, resource_caller(call), call_arena(call), &locked);
   if (status == STATUS_NOT_FOUND)
-    return fail_no_account(call);
+    return auth_peers_fail_unknown(call, resource_caller(call));
   if (status == STATUS_OK)
     status = auth_sessions_require_live(call, db);
   return status == STATUS_OK ? add_change_job(call, db, request, &locked) : status;
@@ -83,7 +78,7 @@ enum status auth_email_request_change(struct call *call, const char *new_email)
   struct account_address address = {0};
   enum status status = auth_peers_get_address(call, resource_caller(call), &address);
   if (status == STATUS_NOT_FOUND)
-    return fail_no_account(call);
+    return auth_peers_fail_unknown(call, resource_caller(call));
   if (status != STATUS_OK)
     return status;
   if (slice_equal_ignore_case(slice_from_string(address.email), slice_from_string(new_email)))

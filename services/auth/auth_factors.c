@@ -26,18 +26,13 @@
 // Somebody who has stolen a token, but not seen the secret, must not find its code by trying.
 #define TRIES_TO_CONFIRM 10
 
-static enum status fail_no_account(struct call *call, const char *user_id)
-{
-  return call_fail(call, STATUS_NOT_FOUND, "USER_NOT_FOUND", "there is no user %s", user_id);
-}
-
 // ---- changes ----
 
 enum status auth_factors_lock(struct call *call, struct query_db db, const char *user_id)
 {
   int64_t locked = 0;
   enum status status = auth_db_lock_factors(db, user_id, call_arena(call), &locked);
-  return status == STATUS_OK && locked == 0 ? fail_no_account(call, user_id) : status;
+  return status == STATUS_OK && locked == 0 ? auth_peers_fail_unknown(call, user_id) : status;
 }
 
 static enum status fail_short_password(struct call *call)
@@ -104,7 +99,7 @@ enum status auth_factors_add_totp(struct call *call, Auth__V1__AddTotpResponse *
   struct account_facts account;
   enum status status = auth_peers_find_account(call, user_id, &account);
   if (status == STATUS_NOT_FOUND)
-    return fail_no_account(call, user_id);
+    return auth_peers_fail_unknown(call, user_id);
   if (status != STATUS_OK)
     return status;
   unsigned char bytes[TOTP_SECRET_BYTES];
@@ -121,7 +116,7 @@ enum status auth_factors_add_totp(struct call *call, Auth__V1__AddTotpResponse *
   key_erase(bytes, sizeof(bytes));
   // A violated foreign key means that the credential was deleted meanwhile.
   if (status == STATUS_FAILED_PRECONDITION)
-    return fail_no_account(call, user_id);
+    return auth_peers_fail_unknown(call, user_id);
   if (status == STATUS_OK && added == 0)
     return call_fail(call, STATUS_FAILED_PRECONDITION, "TOO_MANY_FACTORS",
                      "the account has %d authenticator apps, which is all that it may have; remove one first",

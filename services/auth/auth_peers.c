@@ -36,6 +36,11 @@ enum status auth_peers_find_account(struct call *call, const char *user_id, stru
   return auth_peers_read_account(call_service(call), call, user_id, call_arena(call), account);
 }
 
+enum status auth_peers_fail_unknown(struct call *call, const char *user_id)
+{
+  return call_fail(call, STATUS_NOT_FOUND, "USER_NOT_FOUND", "there is no user %s", user_id);
+}
+
 // ---- addresses ----
 
 static char *changeable(const char *text)

@@ -26,6 +26,9 @@ enum status auth_peers_find_account(struct call *call, const char *user_id, stru
 // Does so in background work, where `call` is NULL.
 enum status auth_peers_read_account(struct service *service, struct call *call, const char *user_id,
                                     struct arena *arena, struct account_facts *account) MUST_CHECK;
+// Fails the call with NOT_FOUND, because there is no such account. An access token outlives its account for a moment,
+// so that may be the caller's.
+enum status auth_peers_fail_unknown(struct call *call, const char *user_id) MUST_CHECK;
 
 // ---- addresses ----
 

@@ -106,7 +106,7 @@ static enum status begin_registration(struct call *call, const Auth__V1__BeginPa
   if (status == STATUS_OK)
     status = auth_peers_find_account(call, resource_caller(call), &account);
   if (status == STATUS_NOT_FOUND)
-    return call_fail(call, status, "USER_NOT_FOUND", "there is no user %s", resource_caller(call));
+    return auth_peers_fail_unknown(call, resource_caller(call));
   if (status == STATUS_OK)
     status = fill_excluded(call, response);
   if (status == STATUS_OK)

@@ -12,6 +12,7 @@
 #include "common/service/resource.h"
 #include "services/auth/audit.h"
 #include "services/auth/auth_mail.h"
+#include "services/auth/auth_peers.h"
 #include "services/auth/auth_sessions.h"
 #include "services/auth/auth_state.h"
 #include "services/auth/auth_transaction.h"
@@ -157,11 +158,6 @@ static enum status fail_to_add(struct call *call, enum status status)
   return status;
 }
 
-static enum status fail_no_account(struct call *call)
-{
-  return call_fail(call, STATUS_NOT_FOUND, "USER_NOT_FOUND", "there is no user %s", resource_caller(call));
-}
-
 // Locks the account first, which keeps other passkeys of it out while they are counted.
 static enum status add_in(struct call *call, struct query_db db, const void *arg)
 {
@@ -173,7 +169,7 @@ static enum status add_in(struct call *call, struct query_db db, const void *arg
   struct auth_db_lock_for_passkeys_row locked;
   enum status status = auth_db_lock_for_passkeys(db, passkey->user_id, arena, &locked);
   if (status == STATUS_NOT_FOUND)
-    return fail_no_account(call);
+    return auth_peers_fail_unknown(call, resource_caller(call));
   if (status == STATUS_OK)
     status = auth_sessions_require_live(call, db);
   if (status != STATUS_OK)

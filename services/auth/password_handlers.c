@@ -9,12 +9,6 @@
 #include "services/auth/auth_state.h"
 #include "services/auth/auth_tries.h"
 
-// An access token outlives its account for a moment.
-static enum status fail_no_account(struct call *call)
-{
-  return call_fail(call, STATUS_NOT_FOUND, "USER_NOT_FOUND", "there is no user %s", resource_caller(call));
-}
-
 // Compares the current password. UNAUTHENTICATED where it is wrong.
 static enum status compare_current(struct call *call, const char *given, struct auth_db_get_password_hash_row *row)
 {
@@ -22,7 +16,7 @@ static enum status compare_current(struct call *call, const char *given, struct 
   *row = (struct auth_db_get_password_hash_row){0};
   enum status status = auth_db_get_password_hash(query_on(state->pg), resource_caller(call), call_arena(call), row);
   if (status == STATUS_NOT_FOUND)
-    return fail_no_account(call);
+    return auth_peers_fail_unknown(call, resource_caller(call));
   enum password_match match = PASSWORD_WRONG;
   if (status == STATUS_OK)
     status = auth_passwords_compare(call, given, row->password_hash, &match);
@@ -56,7 +50,7 @@ static enum status change_password(struct call *call, const Auth__V1__ChangePass
   struct account_facts account;
   enum status status = auth_peers_find_account(call, resource_caller(call), &account);
   if (status == STATUS_NOT_FOUND)
-    return fail_no_account(call);
+    return auth_peers_fail_unknown(call, resource_caller(call));
   struct auth_db_get_password_hash_row current = {0};
   if (status == STATUS_OK)
     status = prove_current(call, account.email, request->current_password, &current);

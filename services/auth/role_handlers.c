@@ -9,6 +9,7 @@
 #include "common/service/resource.h"
 #include "services/auth/audit.h"
 #include "services/auth/auth_jobs.h"
+#include "services/auth/auth_peers.h"
 #include "services/auth/auth_roles.h"
 #include "services/auth/auth_sessions.h"
 #include "services/auth/auth_state.h"
@@ -19,11 +20,6 @@
 static enum status fail_no_role(struct call *call, const char *name)
 {
   return call_fail(call, STATUS_NOT_FOUND, "ROLE_NOT_FOUND", "there is no role %s", name);
-}
-
-static enum status fail_no_user(struct call *call, const char *id)
-{
-  return call_fail(call, STATUS_NOT_FOUND, "USER_NOT_FOUND", "there is no user %s", id);
 }
 
 static struct permission_set set_of(char *const *names, size_t count)
@@ -94,7 +90,7 @@ static enum status get_user_roles(struct call *call, const Auth__V1__GetUserRole
   struct auth_db_get_user_roles_row row;
   enum status status = auth_db_get_user_roles(query_on(state->pg), request->id, call_arena(call), &row);
   if (status == STATUS_NOT_FOUND)
-    return fail_no_user(call, request->id);
+    return auth_peers_fail_unknown(call, request->id);
   if (status == STATUS_OK)
     fill_user_roles(call, &row, response);
   return status;
@@ -390,7 +386,7 @@ static enum status change_user_roles(struct call *call, struct query_db db, cons
   if (status == STATUS_OK)
     status = auth_db_get_user_roles(db, gift->user_id, call_arena(call), &gift->old);
   if (status == STATUS_NOT_FOUND)
-    return fail_no_user(call, gift->user_id);
+    return auth_peers_fail_unknown(call, gift->user_id);
   if (status == STATUS_OK)
     status = read_roles(gift);
   if (status == STATUS_OK)
