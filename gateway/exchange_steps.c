@@ -298,7 +298,7 @@ static uint32_t find_reply_wait_ms(const struct exchange *exchange, uint64_t ans
   return part_ms < REPLY_WAIT_MS ? part_ms : REPLY_WAIT_MS;
 }
 
-// Returns what the audit log is told of the client, where the call may do something that is noted there.
+// Returns the User-Agent for the audit log; empty for calls without side effects, which are not noted there.
 static struct slice find_user_agent(const struct exchange *exchange)
 {
   const struct exchange_input *input = &exchange->input;

@@ -15,7 +15,7 @@
 
 struct call;
 
-// From where something was done that comes to the log later, by a job. Texts are not NULL.
+// Where an event came from that a job records later. Texts are not NULL.
 struct audit_origin {
   const char *address;
   const char *user_agent;
@@ -43,7 +43,7 @@ enum status audit_add(struct call *call, struct query_db db, const struct audit_
 // Adds an event of a failure by itself. A log line says where that could not be done: the call fails anyway.
 void audit_add_failure(struct call *call, const struct audit_entry *entry);
 
-// Fails a request for events of an action that there is not. "" stands for any action.
+// Refuses a request for events of an unknown action. "" stands for any action.
 enum status audit_check_action(struct call *call, const char *action) MUST_CHECK;
 
 #endif

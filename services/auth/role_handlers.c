@@ -239,50 +239,49 @@ static enum status delete_role(struct call *call, const Auth__V1__DeleteRoleRequ
 // ---- who holds them ----
 
 // What the steps of a change of an account's roles share.
-struct gift {
+struct user_roles_change {
   struct call *call;
   struct query_db db;
   const char *user_id;
-  const char **roles;  // wanted, beside `user`
+  const char *const *roles;  // wanted, beside `user`
   size_t role_count;
-  Auth__V1__UserRoles *response;
   struct auth_db_find_roles_row *known;  // of these roles, and of those that the account had
   size_t known_count;
   struct auth_db_get_user_roles_row old;
 };
 
-static bool had_role(const struct gift *gift, const char *role)
+static bool had_role(const struct user_roles_change *change, const char *role)
 {
-  return auth_roles_include((const char *const *)gift->old.roles, gift->old.roles_count, role);
+  return auth_roles_include((const char *const *)change->old.roles, change->old.roles_count, role);
 }
 
-static enum status read_roles(struct gift *gift)
+static enum status read_roles(struct user_roles_change *change)
 {
-  struct arena *arena = call_arena(gift->call);
-  size_t count = gift->role_count + gift->old.roles_count;
+  struct arena *arena = call_arena(change->call);
+  size_t count = change->role_count + change->old.roles_count;
   const char **names = arena_array(arena, count, sizeof(*names));
-  for (size_t i = 0; i < gift->role_count; i++)
-    names[i] = gift->roles[i];
-  for (size_t i = 0; i < gift->old.roles_count; i++)
-    names[gift->role_count + i] = gift->old.roles[i];
+  for (size_t i = 0; i < change->role_count; i++)
+    names[i] = change->roles[i];
+  for (size_t i = 0; i < change->old.roles_count; i++)
+    names[change->role_count + i] = change->old.roles[i];
   const struct auth_db_find_roles_params params = {.names = names, .names_count = count};
-  return auth_db_find_roles(gift->db, &params, arena, &gift->known, &gift->known_count);
+  return auth_db_find_roles(change->db, &params, arena, &change->known, &change->known_count);
 }
 
-static const struct auth_db_find_roles_row *find_known(const struct gift *gift, const char *role)
+static const struct auth_db_find_roles_row *find_known(const struct user_roles_change *change, const char *role)
 {
-  for (size_t i = 0; i < gift->known_count; i++)
-    if (strcmp(gift->known[i].name, role) == 0)
-      return &gift->known[i];
+  for (size_t i = 0; i < change->known_count; i++)
+    if (strcmp(change->known[i].name, role) == 0)
+      return &change->known[i];
   return NULL;
 }
 
-static enum status fail_unknown_role(const struct gift *gift, size_t index)
+static enum status fail_unknown_role(const struct user_roles_change *change, size_t index)
 {
-  struct call *call = gift->call;
+  struct call *call = change->call;
   Auth__V1__Role **made = NULL;
   size_t count = 0;
-  enum status status = auth_db_list_roles(gift->db, call_arena(call), &made, &count);
+  enum status status = auth_db_list_roles(change->db, call_arena(call), &made, &count);
   if (status != STATUS_OK)
     return status;
   const char *known = AUTH_ROLE_USER ", " AUTH_ROLE_ADMIN;
@@ -290,122 +289,132 @@ static enum status fail_unknown_role(const struct gift *gift, size_t index)
     known = arena_printf(call_arena(call), "%s, %s", known, made[i]->name);
   call_violation(call, arena_printf(call_arena(call), "roles[%zu]", index), "is no role");
   return call_fail(call, STATUS_INVALID_ARGUMENT, "UNKNOWN_ROLE", "there is no role %s; there are: %s",
-                   gift->roles[index], known);
+                   change->roles[index], known);
 }
 
 // Checks that the caller may give or take a role.
-static enum status check_role(const struct gift *gift, const char *role)
+static enum status check_role(const struct user_roles_change *change, const char *role)
 {
-  const struct auth_state *state = call_state(gift->call);
-  const struct auth_db_find_roles_row *known = find_known(gift, role);
+  const struct auth_state *state = call_state(change->call);
+  const struct auth_db_find_roles_row *known = find_known(change, role);
   // A role that is being removed holds nothing.
   if (known == NULL)
     return STATUS_OK;
   struct permission_set set = set_of(known->permissions, known->permissions_count);
   if (strcmp(role, AUTH_ROLE_ADMIN) == 0)
-    set = auth_roles_expand(&state->permissions, true, true, NULL, 0, call_arena(gift->call));
-  return auth_roles_check_held(gift->call, &set);
+    set = auth_roles_expand(&state->permissions, true, true, NULL, 0, call_arena(change->call));
+  return auth_roles_check_held(change->call, &set);
 }
 
-static enum status check_changes(const struct gift *gift, bool *takes)
+static enum status check_changes(const struct user_roles_change *change, bool *takes)
 {
   enum status status = STATUS_OK;
-  for (size_t i = 0; i < gift->role_count && status == STATUS_OK; i++) {
-    if (find_known(gift, gift->roles[i]) == NULL)
-      return fail_unknown_role(gift, i);
-    if (!had_role(gift, gift->roles[i]))
-      status = check_role(gift, gift->roles[i]);
+  for (size_t i = 0; i < change->role_count && status == STATUS_OK; i++) {
+    if (find_known(change, change->roles[i]) == NULL)
+      return fail_unknown_role(change, i);
+    if (!had_role(change, change->roles[i]))
+      status = check_role(change, change->roles[i]);
   }
   *takes = false;
-  for (size_t i = 0; i < gift->old.roles_count && status == STATUS_OK; i++) {
-    if (auth_roles_include(gift->roles, gift->role_count, gift->old.roles[i]))
+  for (size_t i = 0; i < change->old.roles_count && status == STATUS_OK; i++) {
+    if (auth_roles_include(change->roles, change->role_count, change->old.roles[i]))
       continue;
     *takes = true;
-    status = check_role(gift, gift->old.roles[i]);
+    status = check_role(change, change->old.roles[i]);
   }
   return status;
 }
 
 // Refuses to leave the suite without an admin. Changes of roles come one after the other (lock_roles).
-static enum status check_last_admin(const struct gift *gift)
+static enum status check_last_admin(const struct user_roles_change *change)
 {
-  if (!had_role(gift, AUTH_ROLE_ADMIN) || auth_roles_include(gift->roles, gift->role_count, AUTH_ROLE_ADMIN))
+  if (!had_role(change, AUTH_ROLE_ADMIN) || auth_roles_include(change->roles, change->role_count, AUTH_ROLE_ADMIN))
     return STATUS_OK;
-  return auth_roles_check_last_admin(gift->call, gift->db, gift->user_id);
+  return auth_roles_check_last_admin(change->call, change->db, change->user_id);
 }
 
 // Adds an event for each role that was given, and for each that was taken.
-static enum status note_changes(const struct gift *gift)
+static enum status note_changes(const struct user_roles_change *change)
 {
-  struct audit_entry entry = {.action = "role.grant", .user_id = gift->user_id};
+  struct audit_entry entry = {.action = "role.grant", .user_id = change->user_id};
   enum status status = STATUS_OK;
-  for (size_t i = 0; i < gift->role_count && status == STATUS_OK; i++) {
-    entry.reason = gift->roles[i];
-    if (!had_role(gift, entry.reason))
-      status = audit_add(gift->call, gift->db, &entry);
+  for (size_t i = 0; i < change->role_count && status == STATUS_OK; i++) {
+    entry.reason = change->roles[i];
+    if (!had_role(change, entry.reason))
+      status = audit_add(change->call, change->db, &entry);
   }
   entry.action = "role.revoke";
-  for (size_t i = 0; i < gift->old.roles_count && status == STATUS_OK; i++) {
-    entry.reason = gift->old.roles[i];
-    if (!auth_roles_include(gift->roles, gift->role_count, entry.reason))
-      status = audit_add(gift->call, gift->db, &entry);
+  for (size_t i = 0; i < change->old.roles_count && status == STATUS_OK; i++) {
+    entry.reason = change->old.roles[i];
+    if (!auth_roles_include(change->roles, change->role_count, entry.reason))
+      status = audit_add(change->call, change->db, &entry);
   }
   return status;
 }
 
-static enum status store_roles(struct gift *gift, bool takes)
+static enum status store_roles(const struct user_roles_change *change, bool takes, Auth__V1__UserRoles *response)
 {
-  struct arena *arena = call_arena(gift->call);
+  struct arena *arena = call_arena(change->call);
   const struct auth_db_set_user_roles_params params = {
-      .user_id = gift->user_id, .roles = gift->roles, .roles_count = gift->role_count};
+      .user_id = change->user_id, .roles = change->roles, .roles_count = change->role_count};
   struct auth_db_get_user_roles_row row;
-  enum status status = auth_db_set_user_roles(gift->db, &params, arena);
+  enum status status = auth_db_set_user_roles(change->db, &params, arena);
   if (status == STATUS_OK)
-    status = auth_db_get_user_roles(gift->db, gift->user_id, arena, &row);
+    status = auth_db_get_user_roles(change->db, change->user_id, arena, &row);
   if (status == STATUS_OK && auth_roles_count_fitting(row.permissions, row.permissions_count) < row.permissions_count)
-    return call_fail(gift->call, STATUS_INVALID_ARGUMENT, "TOO_MANY_PERMISSIONS",
+    return call_fail(change->call, STATUS_INVALID_ARGUMENT, "TOO_MANY_PERMISSIONS",
                      "these roles hold more permissions together than an access token can carry: %d at most, of %d "
                      "characters together",
                      TOKEN_MAX_PERMISSIONS, TOKEN_MAX_PERMISSION_BYTES);
   if (status == STATUS_OK)
-    status = note_changes(gift);
+    status = note_changes(change);
   if (status == STATUS_OK && takes)
-    status = auth_sessions_end_tokens(gift->db, gift->user_id, arena);
+    status = auth_sessions_end_tokens(change->db, change->user_id, arena);
   if (status == STATUS_OK)
-    fill_user_roles(gift->call, &row, gift->response);
+    fill_user_roles(change->call, &row, response);
   return status;
 }
 
+// What a request to set roles asks for, and its answer.
+struct role_assignment {
+  const char *user_id;
+  const char *const *roles;  // beside `user`
+  size_t role_count;
+  Auth__V1__UserRoles *response;
+};
+
 static enum status change_user_roles(struct call *call, struct query_db db, const void *arg)
 {
-  struct gift own = *(const struct gift *)arg;
-  struct gift *gift = &own;
-  gift->db = db;
+  const struct role_assignment *asked = arg;
+  struct user_roles_change change = {
+      .call = call, .db = db, .user_id = asked->user_id, .roles = asked->roles, .role_count = asked->role_count};
   bool takes = false;
-  enum status status = auth_roles_lock(call, db, gift->user_id);
+  enum status status = auth_roles_lock(call, db, asked->user_id);
   if (status == STATUS_OK)
-    status = auth_db_get_user_roles(db, gift->user_id, call_arena(call), &gift->old);
+    status = auth_db_get_user_roles(db, asked->user_id, call_arena(call), &change.old);
   if (status == STATUS_NOT_FOUND)
-    return auth_peers_fail_unknown(call, gift->user_id);
+    return auth_peers_fail_unknown(call, asked->user_id);
   if (status == STATUS_OK)
-    status = read_roles(gift);
+    status = read_roles(&change);
   if (status == STATUS_OK)
-    status = check_changes(gift, &takes);
+    status = check_changes(&change, &takes);
   if (status == STATUS_OK)
-    status = check_last_admin(gift);
-  return status == STATUS_OK ? store_roles(gift, takes) : status;
+    status = check_last_admin(&change);
+  return status == STATUS_OK ? store_roles(&change, takes, asked->response) : status;
 }
 
 static enum status set_user_roles(struct call *call, const Auth__V1__SetUserRolesRequest *request,
                                   Auth__V1__UserRoles *response)
 {
-  struct gift gift = {.call = call, .user_id = request->id, .response = response};
-  gift.roles = arena_array(call_arena(call), request->n_roles, sizeof(*gift.roles));
+  const char **roles = arena_array(call_arena(call), request->n_roles, sizeof(*roles));
+  size_t count = 0;
   for (size_t i = 0; i < request->n_roles; i++)
     if (strcmp(request->roles[i], AUTH_ROLE_USER) != 0)
-      gift.roles[gift.role_count++] = request->roles[i];
+      roles[count++] = request->roles[i];
+  const struct role_assignment asked = {
+      .user_id = request->id, .roles = roles, .role_count = count, .response = response};
   enum status status = auth_roles_cancel_stale_deletions(call);
-  return status == STATUS_OK ? auth_transact(call, change_user_roles, &gift) : status;
+  return status == STATUS_OK ? auth_transact(call, change_user_roles, &asked) : status;
 }
 
 const struct auth_v1_role_service_handlers auth_role_handlers = {

@@ -51,5 +51,5 @@ ON CONFLICT (kind, key) WHERE dead_time IS NULL DO UPDATE SET again = jobs.runni
 -- filter q: (lower(email) ~>=~ lower(:q) AND lower(email) ~<~ (lower(:q) || chr(1114111)) OR lower(display_name) ~>=~ lower(:q) AND lower(display_name) ~<~ (lower(:q) || chr(1114111)))
 -- order createTime: create_time, id
 -- default: createTime desc
--- In q, what begins with a text is between it and the text with the last code point behind it, byte by byte.
+-- What begins with q lies in the range [q, q + U+10FFFF) of byte order, which an index of text_pattern_ops serves.
 SELECT {user} FROM users WHERE {filters} ORDER BY {order} LIMIT {limit};
