@@ -281,7 +281,7 @@ static bool good_comes_to_first(struct rig *rig, void *arg)
 // that only fails is ejected as a whole.
 Test(breakers, calls_of_a_method_that_one_instance_fails_go_to_the_other_and_its_other_methods_go_on)
 {
-  enum { ROUNDS = 200 };
+  enum { ROUNDS = 100 };
   struct rig rig;
   rig_start_two(&rig);
   const struct rpc_server *const failing[2] = {rig.server, NULL};
