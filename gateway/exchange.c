@@ -106,6 +106,8 @@ static struct exchange *take_spare(struct gateway *gateway)
   if (exchange != NULL) {
     gateway->spare = exchange->next_spare;
     gateway->spare_count--;
+    if (gateway->spare_count < gateway->spare_least)
+      gateway->spare_least = gateway->spare_count;
     return exchange;
   }
   exchange = calloc(1, sizeof(*exchange));
@@ -339,12 +341,27 @@ void exchange_close(struct exchange **exchange)
   gateway->spare_count++;
 }
 
-void exchange_free_spares(struct gateway *gateway)
+// Frees all spare exchanges but the first `kept`, which are those that were used last.
+static void free_spares_behind(struct gateway *gateway, size_t kept)
 {
-  while (gateway->spare != NULL) {
-    struct exchange *gone = gateway->spare;
-    gateway->spare = gone->next_spare;
+  struct exchange **end = &gateway->spare;
+  for (size_t i = 0; i < kept; i++)
+    end = &(*end)->next_spare;
+  while (*end != NULL) {
+    struct exchange *gone = *end;
+    *end = gone->next_spare;
     destroy_exchange(gone);
   }
-  gateway->spare_count = 0;
+  gateway->spare_count = kept;
+  gateway->spare_least = kept;
+}
+
+void exchange_trim_spares(struct gateway *gateway)
+{
+  free_spares_behind(gateway, gateway->spare_count - gateway->spare_least);
+}
+
+void exchange_free_spares(struct gateway *gateway)
+{
+  free_spares_behind(gateway, 0);
 }

@@ -115,7 +115,10 @@ void exchange_expire_waits(struct gateway *gateway, uint64_t now_us);
 // Gives calls up, a few at a time, for whose answers there is no room (gateway.excess); gateway_process calls it.
 void exchange_give_up_excess(struct gateway *gateway);
 
-// Frees the closed exchanges that were kept for reuse; gateway_free calls it.
+// Frees those of the closed exchanges kept for reuse that no request has needed since the last call, so that the crowd
+// of an outage leaves nothing behind; called at each look for memory that can be given back.
+void exchange_trim_spares(struct gateway *gateway);
+// Frees all of them; gateway_free calls it.
 void exchange_free_spares(struct gateway *gateway);
 
 #endif

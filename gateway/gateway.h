@@ -49,8 +49,9 @@ struct gateway {
   struct limits *limits;   // NULL where there are none
   struct exchange *spare;  // closed exchanges with their memory, for the next requests
   size_t spare_count;
-  size_t in_flight;   // exchanges that wait for a service or for keys
-  struct heap waits;  // exchange.timer, by the deadline of the client
+  size_t spare_least;  // since exchange_trim_spares: so many were needed by no request
+  size_t in_flight;    // exchanges that wait for a service or for keys
+  struct heap waits;   // exchange.timer, by the deadline of the client
   struct answer_budget answers;
   struct list excess;  // answer shares of calls that are given up soon, because there is no room for their answers
   struct admission *admission;

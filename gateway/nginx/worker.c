@@ -94,6 +94,8 @@ static void on_timer(ngx_event_t *event)
 
 static void on_trim_timer(ngx_event_t *event)
 {
+  if (worker.gateway != NULL)
+    exchange_trim_spares(worker.gateway);
   (void)memory_trim_look(&worker.trim);
   memory_metrics_set(&worker.trim.use);
   ngx_add_timer(event, MEMORY_TRIM_EVERY_MS);

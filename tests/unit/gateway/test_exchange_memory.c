@@ -113,6 +113,39 @@ Test(exchange_memory, a_bounded_number_of_closed_exchanges_is_kept)
   exchange_close(&taken);
 }
 
+static void open_and_close(size_t count)
+{
+  struct exchange *all[64];
+  cr_assert_leq(count, 64);
+  for (size_t i = 0; i < count; i++)
+    all[i] = fixture_exchange(fixture);
+  for (size_t i = 0; i < count; i++)
+    exchange_close(&all[i]);
+}
+
+static size_t trim_spares(void)
+{
+  exchange_trim_spares(fixture->gateway);
+  return fixture->gateway->spare_count;
+}
+
+Test(exchange_memory, closed_exchanges_that_no_request_needed_since_the_last_look_are_freed)
+{
+  open_and_close(50);
+  cr_expect_eq(trim_spares(), 50, "all were in use since the last look");
+  open_and_close(20);
+  struct exchange *used_last = fixture->gateway->spare;
+  cr_expect_eq(trim_spares(), 20, "the others were not needed");
+  cr_expect_eq(fixture->gateway->spare, used_last);
+  struct exchange *taken = fixture_exchange(fixture);
+  cr_expect_eq(trim_spares(), 0, "idle ones were not needed beside the one in use");
+  exchange_close(&taken);
+  cr_expect_eq(trim_spares(), 1);
+  cr_expect_eq(trim_spares(), 0);
+  open_and_close(50);
+  cr_expect_eq(fixture->gateway->spare_count, 50);
+}
+
 Test(exchange_memory, an_exchange_that_was_never_started_counts_as_left)
 {
   exchange_close(&exchange);
