@@ -57,8 +57,8 @@ struct slice openapi_segment_example(struct openapi *api, const struct operation
 size_t openapi_next_segment(const struct operation *operation, size_t segment);
 // Whether a parameter begins at the segment: a wildcard, or a variable, even of one literal.
 bool openapi_is_parameter(const struct operation *operation, size_t segment);
-// Returns the text up to the first full stop that ends a sentence.
-struct slice openapi_first_sentence(const char *text);
+// Returns the text up to the first full stop that ends a sentence, as one line.
+struct slice openapi_first_sentence(struct openapi *api, const char *text);
 
 // ---- openapi_paths.c ----
 

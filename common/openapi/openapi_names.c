@@ -1,4 +1,6 @@
 // Makes the path of an operation as OpenAPI writes it, and the names of its parameters.
+#include <string.h>
+
 #include "common/openapi/openapi_internal.h"
 
 const char *openapi_parameter_name(struct openapi *api, const struct contract_field *const *path, size_t depth)
@@ -95,13 +97,20 @@ void openapi_name_paths(struct openapi *api, struct operation *operations, size_
   }
 }
 
-struct slice openapi_first_sentence(const char *text)
+static size_t first_sentence_size(const char *text)
 {
-  struct slice whole = slice_from_string(text);
-  for (size_t i = 0; i + 1 < whole.size; i++)
-    if (whole.data[i] == '.' && (whole.data[i + 1] == ' ' || whole.data[i + 1] == '\n'))
-      return slice_make(text, i);
-  if (whole.size > 0 && whole.data[whole.size - 1] == '.')
-    whole.size--;
-  return whole;
+  size_t size = strlen(text);
+  for (size_t i = 0; i + 1 < size; i++)
+    if (text[i] == '.' && (text[i + 1] == ' ' || text[i + 1] == '\n'))
+      return i;
+  return size > 0 && text[size - 1] == '.' ? size - 1 : size;
+}
+
+struct slice openapi_first_sentence(struct openapi *api, const char *text)
+{
+  char *sentence = arena_string(&api->arena, slice_make(text, first_sentence_size(text)));
+  for (char *c = sentence; *c != '\0'; c++)
+    if (*c == '\n')
+      *c = ' ';
+  return slice_from_string(sentence);
 }

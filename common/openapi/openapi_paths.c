@@ -294,7 +294,7 @@ static void write_operation(struct openapi *api, const struct operation *first, 
   jsontext_begin_object(&api->json);
   jsontext_key_string(&api->json, "operationId", slice_from_string(operation_id(api, operation)));
   if (*method->comment != '\0')
-    jsontext_key_string(&api->json, "summary", openapi_first_sentence(method->comment));
+    jsontext_key_string(&api->json, "summary", openapi_first_sentence(api, method->comment));
   openapi_write_description(api, describe_operation(api, method));
   jsontext_key(&api->json, SLICE("tags"));
   jsontext_begin_array(&api->json);

@@ -63,7 +63,7 @@ static const char *success_description(struct openapi *api, const struct contrac
     return method->output->comment;
   if (*method->comment == '\0')
     return "Success.";
-  return arena_printf(&api->arena, SLICE_FMT ".", SLICE_ARG(openapi_first_sentence(method->comment)));
+  return arena_printf(&api->arena, SLICE_FMT ".", SLICE_ARG(openapi_first_sentence(api, method->comment)));
 }
 
 static void begin_status(struct openapi *api, int http_status)

@@ -79,7 +79,7 @@ static enum status suspend_user(struct call *call, const Auth__V1__SuspendUserRe
   (void)response;
   if (slice_equal_ignore_case(call_caller_id(call), slice_from_string(request->id)))
     return call_fail(call, STATUS_FAILED_PRECONDITION, "OWN_ACCOUNT",
-                     "nobody suspends his own account; ask another admin");
+                     "nobody suspends their own account; ask another admin");
   enum status status = auth_roles_cancel_stale_deletions(call);
   const struct access_step access = {.change = suspend, .action = "account.suspend", .user_id = request->id};
   return status == STATUS_OK ? change_access(call, &access) : status;

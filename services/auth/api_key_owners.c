@@ -83,7 +83,7 @@ enum status api_key_owner_check_create(struct call *call, const char *owner_id,
   enum status status = auth_db_is_service_account(db, owner_id, call_arena(call), &account);
   if (status == STATUS_OK && !account.is_service)
     return call_fail(call, STATUS_PERMISSION_DENIED, "NOT_A_SERVICE_ACCOUNT",
-                     "the account is a person's, who makes API keys himself");
+                     "the account is a person's, and people make their own API keys");
   if (status == STATUS_OK)
     status = auth_roles_check_target(call, db, owner_id);
   if (status == STATUS_OK)

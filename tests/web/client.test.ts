@@ -20,6 +20,12 @@ holds<Equal<OptionalKeys<Schemas["item.v1.ListItemsResponse"]>, never>>();
 holds<Equal<OptionalKeys<Schemas["auth.v1.TokenResponse"]>, "deviceToken">>();
 holds<Equal<Exclude<keyof Schemas["auth.v1.TokenResponse"], OptionalKeys<Schemas["auth.v1.LoginResponse"]>>, never>>();
 holds<Equal<OptionalKeys<Schemas["Problem"]>, "violations">>();
+holds<Equal<OptionalKeys<Schemas["auth.v1.CreateApiKeyResponse"]>, "expireTime">>();
+holds<Equal<OptionalKeys<Schemas["auth.v1.ApiKey"]>, "expireTime" | "lastUseTime">>();
+holds<Equal<OptionalKeys<Schemas["auth.v1.AuditEvent"]>, "actorId" | "userId" | "sessionId">>();
+holds<Equal<OptionalKeys<Schemas["auth.v1.Role"]>, "createTime" | "updateTime">>();
+holds<Equal<OptionalKeys<Schemas["auth.v1.PasskeyCreationOptions"]>, never>>();
+holds<Equal<OptionalKeys<Schemas["user.v1.UserExport"]>, never>>();
 holds<Equal<OptionalKeys<Schemas["user.v1.CreateUserRequest"]>, never>>();
 holds<Equal<Exclude<keyof Schemas["item.v1.ItemCreate"], OptionalKeys<Schemas["item.v1.ItemCreate"]>>, "sku" | "name">>();
 holds<Equal<OptionalKeys<Schemas["item.v1.ItemUpdate"]>, keyof Schemas["item.v1.ItemUpdate"]>>();
@@ -80,6 +86,26 @@ test("the caller's own account", async () => {
   const { data } = await client.GET("/v1/users/me");
   assert.equal(data?.id, user.id);
   assert.equal(data?.email, email);
+});
+
+test("what an account has besides its items", async () => {
+  const made = await client.POST("/v1/apiKeys", { body: { name: "nightly import", scopes: ["items:read"] } });
+  assert.equal(made.response.status, 201);
+  const keys = await client.GET("/v1/apiKeys");
+  assert.deepEqual(keys.data?.apiKeys.map((key) => key.id), [made.data?.id]);
+  const options = await client.POST("/v1/auth/passkeys/register/begin", { body: {} });
+  assert.equal(options.data?.user.name, email);
+  assert.equal((await client.GET("/v1/auth/sessions")).data?.sessions.length, 1);
+  assert.equal((await client.GET("/v1/auth/factors")).data?.factors.length, 0);
+  assert.equal((await client.GET("/v1/users/me/export")).data?.account.id, user.id);
+  // A failed login has neither an actor nor a session.
+  assert.equal((await logIn("not the password")).response.status, 401);
+  const events = await client.GET("/v1/users/me/auditEvents");
+  const failed = events.data?.auditEvents.find((event) => event.result === "failure");
+  assert.ok(failed);
+  assert.equal(failed.reason, "WRONG_CREDENTIALS");
+  assert.equal(failed.actorId, undefined);
+  assert.equal(failed.sessionId, undefined);
 });
 
 test("an item is created, read, listed and changed", async () => {

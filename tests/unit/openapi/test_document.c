@@ -55,6 +55,8 @@ Test(openapi, operations_of_the_real_contracts)
   EXPECT_VALUE("\"3.1.0\"", json, "openapi");
   EXPECT_VALUE("\"ItemService_GetItem\"", json, "paths", "/v1/items/{id}", "get", "operationId");
   EXPECT_VALUE("\"One item\"", json, "paths", "/v1/items/{id}", "get", "summary");
+  // A comment's lines are no lines of the summary.
+  cr_assert(holds(VALUE(json, "paths", "/v1/users/{id}:suspend", "post", "summary"), "and nobody can sign in to it"));
   EXPECT_VALUE("[{\"bearer\":[\"items:read\"]}]", json, "paths", "/v1/items/{id}", "get", "security");
   EXPECT_VALUE("[{\"bearer\":[\"users:read:any\"]}]", json, "paths", "/v1/users", "get", "security");
   EXPECT_VALUE("\"items:write\"", json, "paths", "/v1/items/{id}", "delete", "x-permission");
