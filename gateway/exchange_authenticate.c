@@ -191,7 +191,7 @@ static enum step_result authenticate_key(struct exchange *exchange, struct slice
   case API_KEY_KNOWN:
     return verify_key(exchange, &use, token);
   case API_KEY_REFUSED:
-    return refuse_key(exchange, "the API key is unknown, revoked or expired");
+    return refuse_key(exchange, "the API key is unknown, revoked or expired, or its account is suspended");
   case API_KEY_UNKNOWN:
     break;
   }

@@ -19,7 +19,8 @@ static const struct http_error http_errors[] = {
     {400, STATUS_INVALID_ARGUMENT, "BAD_REQUEST", "Bad Request",
      "the request is not well-formed HTTP; look for a malformed request line, header or chunk, and for headers that "
      "come twice"},
-    {401, STATUS_UNAUTHENTICATED, "UNAUTHENTICATED", "Unauthorized", "an access token is required"},
+    {401, STATUS_UNAUTHENTICATED, "UNAUTHENTICATED", "Unauthorized",
+     "an access token is required, as Authorization: Bearer"},
     {403, STATUS_PERMISSION_DENIED, "FORBIDDEN", "Forbidden", "the caller may not do this"},
     {404, STATUS_NOT_FOUND, "NOT_FOUND", "Not Found", "there is nothing at this path"},
     {405, STATUS_UNIMPLEMENTED, "METHOD_NOT_ALLOWED", "Method Not Allowed", "the HTTP method is not allowed here"},

@@ -40,6 +40,6 @@ struct update_mask update_mask_enter(const struct update_mask *mask, struct slic
 bool update_mask_names(const struct update_mask *mask, struct slice name, bool given);
 
 // The violation of an update that names an immutable field.
-#define UPDATE_MASK_IMMUTABLE "cannot be changed once it is created; leave it out of the update"
+#define UPDATE_MASK_IMMUTABLE "cannot be changed by an update; leave it out"
 
 #endif

@@ -407,6 +407,23 @@ static bool oneof_is_written(const struct walk *walk, const struct level *level,
   return false;
 }
 
+// Reports a required oneof that is absent, with the names of its fields.
+static void report_absent_oneof(struct walk *walk, const struct level *level, const struct required_oneof *oneof)
+{
+  const ProtobufCMessageDescriptor *descriptor = level->rules->descriptor;
+  const ProtobufCFieldDescriptor *member = &descriptor->fields[oneof->field];
+  const char *separator = ": ";
+  strbuf_clear(&walk->scratch);
+  strbuf_add_string(&walk->scratch, "one of its fields is required");
+  for (unsigned i = 0; i < descriptor->n_fields; i++)
+    if (has_presence(&descriptor->fields[i]) && descriptor->fields[i].quantifier_offset == member->quantifier_offset) {
+      strbuf_printf(&walk->scratch, "%s%s", separator, level->rules->shown_names[i]);
+      separator = ", ";
+    }
+  struct spot spot = {.parent = level->spot, .name = oneof->json_name};
+  report(walk, &spot, strbuf_cstring(&walk->scratch));
+}
+
 static void check_oneofs(struct walk *walk, const struct level *level)
 {
   for (size_t i = 0; i < level->rules->required_oneof_count; i++) {
@@ -414,9 +431,8 @@ static void check_oneofs(struct walk *walk, const struct level *level)
     const ProtobufCFieldDescriptor *member = &level->rules->descriptor->fields[oneof->field];
     int32_t which;
     memcpy(&which, level->base + member->quantifier_offset, sizeof(which));
-    struct spot spot = {.parent = level->spot, .name = oneof->json_name};
     if (which == 0 && oneof_is_written(walk, level, member))
-      report(walk, &spot, "one of its fields is required");
+      report_absent_oneof(walk, level, oneof);
   }
 }
 

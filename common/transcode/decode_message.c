@@ -278,14 +278,28 @@ static bool oneof_is_written(const struct decoder *decoder, const struct level *
   return false;
 }
 
+// Reports a required oneof that is absent. The violation names the fields, because the JSON has no oneof.
+static void report_absent_oneof(struct decoder *decoder, const struct level *level, size_t oneof)
+{
+  const struct contract_message *message = level->target->message;
+  const char *separator = ": ";
+  strbuf_clear(&decoder->scratch);
+  strbuf_add_string(&decoder->scratch, "one of its fields is required");
+  for (size_t i = 0; i < message->field_count; i++)
+    if (message->fields[i].oneof_index == (int)oneof) {
+      strbuf_printf(&decoder->scratch, "%s" SLICE_FMT, separator, SLICE_ARG(message->fields[i].json_name));
+      separator = ", ";
+    }
+  struct place place = make_member_place(level->target, NULL, slice_from_string(message->oneofs[oneof].json_name));
+  decoder_report(decoder, &place, strbuf_cstring(&decoder->scratch));
+}
+
 static void report_absent_oneofs(struct decoder *decoder, const struct level *level)
 {
   const struct contract_message *message = level->target->message;
   for (size_t i = 0; i < message->oneof_count; i++)
-    if (message->oneofs[i].required && !field_set_has(&level->oneofs, i) && oneof_is_written(decoder, level, i)) {
-      struct place place = make_member_place(level->target, NULL, slice_from_string(message->oneofs[i].json_name));
-      decoder_report(decoder, &place, "one of its fields is required");
-    }
+    if (message->oneofs[i].required && !field_set_has(&level->oneofs, i) && oneof_is_written(decoder, level, i))
+      report_absent_oneof(decoder, level, i);
 }
 
 static void report_named_immutables(struct decoder *decoder, const struct level *level)

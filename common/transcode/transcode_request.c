@@ -50,7 +50,7 @@ static void decode_request(const struct transcode_request *request, struct decod
   if (binding->body == CONTRACT_BODY_NONE && request->body.size > 0)
     decoder_report(decoder, NULL, "must be empty: this method takes no body");
   if (binding->body != CONTRACT_BODY_NONE && request->body.size == 0) {
-    decoder_report(decoder, NULL, "must not be empty: this method takes a JSON body");
+    decoder_report(decoder, NULL, "must not be empty: this method takes a JSON body, {} at least");
     return;
   }
   struct strbuf mask;

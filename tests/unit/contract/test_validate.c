@@ -272,7 +272,9 @@ Test(validate, what_the_service_sets_is_held_only_when_it_is_there)
 Test(validate, a_required_oneof_needs_one_of_its_fields)
 {
   Google__Api__HttpRule rule = GOOGLE__API__HTTP_RULE__INIT;
-  expect_struct(&HTTP_RULE, &rule.base, "put: is required\npattern: one of its fields is required");
+  expect_struct(&HTTP_RULE, &rule.base,
+                "put: is required\n"
+                "pattern: one of its fields is required: get, put, post, delete, patch, custom");
   rule.pattern_case = GOOGLE__API__HTTP_RULE__PATTERN_PUT;
   rule.put = text_of("");
   expect_struct(&HTTP_RULE, &rule.base, "");

@@ -53,7 +53,7 @@ Test(exchange, a_bad_request_id_is_replaced)
 Test(exchange, without_a_token_the_challenge_has_no_error)
 {
   const struct exchange_reply *reply = start(fixture_input("GET", ITEM_PATH));
-  assert_problem(reply, 401, "TOKEN_MISSING");
+  assert_problem(reply, 401, "an access token is required, as Authorization: Bearer");
   assert_header(reply, "WWW-Authenticate", "Bearer realm=\"bulkhead\"");
 }
 

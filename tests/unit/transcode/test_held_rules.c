@@ -166,14 +166,14 @@ Test(held_rules, messages_are_held_when_they_are_there)
                 ",\"part\":{},\"parts\":[{\"label\":\"a\",\"ratio\":1,\"left\":\"\"},{}]}",
                 "part.label: is required\n"
                 "part.ratio: must be at least 1\n"
-                "part.kind: one of its fields is required\n"
+                "part.kind: one of its fields is required: left, right\n"
                 "parts[1].label: is required\n"
                 "parts[1].ratio: must be at least 1\n"
-                "parts[1].kind: one of its fields is required");
+                "parts[1].kind: one of its fields is required: left, right");
   expect_create("{\"name\":\"n\",\"key\":\"k\"," REST ",\"part\":{\"label\":\"a\",\"ratio\":1,\"right\":0}}",
                 "part.right: must be at least 5");
   expect_create("{\"name\":\"n\",\"key\":\"k\"," REST ",\"part\":{\"label\":\"a\",\"ratio\":1,\"left\":null}}",
-                "part.kind: one of its fields is required");
+                "part.kind: one of its fields is required: left, right");
 }
 
 Test(held_rules, parameters_are_held_like_bodies)
@@ -208,25 +208,23 @@ Test(held_rules, a_patch_of_a_nested_message_is_held_for_what_it_holds)
 {
   expect_patch("{\"part\":{\"ratio\":2}}", "");
   expect_patch("{\"part\":{\"label\":\"\",\"ratio\":-1}}", "part.label: is required\npart.ratio: must be at least 1");
-  expect_patch("{\"part\":{\"left\":null}}", "part.kind: one of its fields is required");
+  expect_patch("{\"part\":{\"left\":null}}", "part.kind: one of its fields is required: left, right");
   expect_patch("{\"part\":{\"right\":4}}", "part.right: must be at least 5");
   // {} and null write the message as a whole.
   expect_patch("{\"part\":{}}", "part.label: is required\n"
                                 "part.ratio: must be at least 1\n"
-                                "part.kind: one of its fields is required");
+                                "part.kind: one of its fields is required: left, right");
   expect_patch("{\"part\":null}", "");
   // A list is written as a whole, too.
   expect_patch("{\"parts\":[{\"label\":\"a\"}]}",
-               "parts[0].ratio: must be at least 1\nparts[0].kind: one of its fields is required");
+               "parts[0].ratio: must be at least 1\nparts[0].kind: one of its fields is required: left, right");
 }
 
 Test(held_rules, an_immutable_field_cannot_be_patched)
 {
-  expect_patch("{\"key\":\"new\"}", "key: cannot be changed once it is created; leave it out of the update");
-  expect_patch("{\"name\":\"\",\"key\":null}",
-               "name: is required\nkey: cannot be changed once it is created; leave it out of the update");
-  expect_patch("{\"part\":{\"mark\":\"m\"}}",
-               "part.mark: cannot be changed once it is created; leave it out of the update");
+  expect_patch("{\"key\":\"new\"}", "key: cannot be changed by an update; leave it out");
+  expect_patch("{\"name\":\"\",\"key\":null}", "name: is required\nkey: cannot be changed by an update; leave it out");
+  expect_patch("{\"part\":{\"mark\":\"m\"}}", "part.mark: cannot be changed by an update; leave it out");
   expect_create("{\"name\":\"n\",\"key\":\"k\"," REST
                 ",\"part\":{\"label\":\"a\",\"ratio\":1,\"left\":\"\",\"mark\":\"m\"}}",
                 "");
@@ -240,7 +238,8 @@ Test(held_rules, a_mask_of_the_clients_own_says_what_is_held)
   expect_masked("updateMask=", "{\"name\":\"much too long\"}", "name: must be at most 8 characters");
   expect_masked("updateMask=part.ratio", "{\"part\":{\"ratio\":0}}", "part.ratio: must be at least 1");
   expect_masked("updateMask=part.ratio", "{\"part\":{\"ratio\":1}}", "");
-  expect_masked("updateMask=part.right", "{\"part\":{\"label\":\"\"}}", "part.kind: one of its fields is required");
+  expect_masked("updateMask=part.right", "{\"part\":{\"label\":\"\"}}",
+                "part.kind: one of its fields is required: left, right");
   expect_masked("updateMask=part", "{\"part\":{\"left\":\"\"}}",
                 "part.label: is required\npart.ratio: must be at least 1");
   expect_masked("updateMask=partX", "{\"part\":{}}", "");
@@ -259,10 +258,10 @@ Test(held_rules, a_mask_that_cannot_be_read_holds_back_no_rule)
 
 Test(held_rules, a_mask_may_not_name_an_immutable_field)
 {
-  expect_masked("updateMask=key", "{}", "key: cannot be changed once it is created; leave it out of the update");
+  expect_masked("updateMask=key", "{}", "key: cannot be changed by an update; leave it out");
   expect_masked("updateMask=name", "{\"name\":\"n\",\"key\":\"same\"}", "");
   expect_masked("updateMask=part.mark", "{\"part\":{\"mark\":\"m\"}}",
-                "part.mark: cannot be changed once it is created; leave it out of the update");
+                "part.mark: cannot be changed by an update; leave it out");
 }
 
 Test(held_rules, what_a_mask_leaves_out_must_still_have_its_form)
@@ -368,9 +367,9 @@ Test(held_rules, a_message_may_have_many_oneofs)
     const char *body;
     const char *violations;
   } CASES[] = {
-      {"{}", "of5: one of its fields is required\nof69: one of its fields is required"},
-      {"{\"a5\":\"\"}", "of69: one of its fields is required"},
-      {"{\"a69\":\"\"}", "of5: one of its fields is required"},
+      {"{}", "of5: one of its fields is required: a5, b5\nof69: one of its fields is required: a69, b69"},
+      {"{\"a5\":\"\"}", "of69: one of its fields is required: a69, b69"},
+      {"{\"a69\":\"\"}", "of5: one of its fields is required: a5, b5"},
       {"{\"a5\":\"\",\"b69\":\"\",\"a0\":\"\",\"a64\":\"\",\"b127\":\"\"}", ""},
       {"{\"a5\":\"\",\"b69\":\"\",\"a64\":\"\",\"b64\":\"\",\"a127\":\"\",\"b127\":\"\"}",
        "b64: must not be set together with another field of its group\n"

@@ -161,7 +161,7 @@ Test(json, oneofs)
   expect_part("{\"first\":\"a\",\"second\":null}", "\"first\":\"a\"");
   expect_violation("{\"first\":\"a\",\"second\":1}",
                    "second: must not be set together with another field of its group");
-  expect_violation("{\"sub\":{\"inner\":{\"depth\":1}}}", "sub.inner.kind: one of its fields is required");
+  expect_violation("{\"sub\":{\"inner\":{\"depth\":1}}}", "sub.inner.kind: one of its fields is required: left, right");
 }
 
 Test(json, lists)

@@ -296,7 +296,7 @@ Test(request, violations_in_a_body_field_are_named_as_in_the_body)
   expect_violations(fixture_bulkhead(), patch("/v1/items/" ID, "null"), ": must not be null");
   expect_violations(fixture_bulkhead(), patch("/v1/items/" ID, "[]"), ": must be an object");
   expect_violations(fixture_bulkhead(), patch("/v1/items/" ID, ""),
-                    ": must not be empty: this method takes a JSON body");
+                    ": must not be empty: this method takes a JSON body, {} at least");
 }
 
 Test(request, if_match)
