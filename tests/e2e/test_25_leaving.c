@@ -114,7 +114,15 @@ Test(e2e_25_leaving, a_user_who_is_signed_out_signs_in_again)
   struct account ada = account_create();
   ASSERT_STATUS(act(&admin, ada.id, "signOut"), 204);
   wait_until(is_revoked, ada.token, "the token of a user who was signed out is taken");
-  ASSERT_STATUS(account_login(ada.email, ada.password), 200);
+  struct http_reply tokens = account_login(ada.email, ada.password);
+  ASSERT_STATUS(tokens, 200);
+  // Who did it is no secret, but from where is.
+  struct http_reply events =
+      HTTP(.path = "/v1/users/me/auditEvents?action=account.sign_out", .token = http_json(&tokens, "accessToken"));
+  ASSERT_STATUS(events, 200);
+  cr_assert_str_eq(http_json(&events, "auditEvents[0].actorId"), admin.id, "%s", events.body);
+  cr_assert_null(http_json(&events, "auditEvents[0].sessionId"), "%s", events.body);
+  cr_assert_str_eq(http_json(&events, "auditEvents[0].address"), "");
   ASSERT_STATUS(act(&admin, "01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b", "signOut"), 404);
 }
 

@@ -37,7 +37,8 @@ ORDER BY {order} LIMIT {limit};
 -- order createTime: create_time, id
 -- default: createTime desc
 -- What others have done to the account is shown without where they were.
-SELECT id, create_time, action, result, reason, actor_id, user_id, target_id, session_id, account_hash,
+SELECT id, create_time, action, result, reason, actor_id, user_id, target_id,
+  CASE WHEN actor_id <> user_id THEN NULL ELSE session_id END AS session_id, account_hash,
   CASE WHEN actor_id <> user_id THEN '' ELSE address END AS address,
   CASE WHEN actor_id <> user_id THEN '' ELSE user_agent END AS user_agent,
   trace_id
