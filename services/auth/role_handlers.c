@@ -119,7 +119,7 @@ static enum status create_role_in(struct call *call, struct query_db db, const v
   if (status == STATUS_OK)
     status = auth_db_count_roles(db, call_arena(call), &roles);
   if (status == STATUS_OK && roles.count >= AUTH_MOST_ROLES)
-    return call_fail(call, STATUS_RESOURCE_EXHAUSTED, "TOO_MANY_ROLES",
+    return call_fail(call, STATUS_FAILED_PRECONDITION, "TOO_MANY_ROLES",
                      "there may be %d roles at most; delete one that is not needed", AUTH_MOST_ROLES);
   const struct auth_db_add_role_params params = {.name = request->name,
                                                  .permissions = (const char *const *)request->permissions,
@@ -168,16 +168,22 @@ static enum status end_holders(struct call *call, struct query_db db, const char
   return jobs_add(db, &job, call_arena(call));
 }
 
-static bool has_lost(const struct auth_db_find_role_row *old, const struct permission_set *new)
+// Whether `set` lacks a permission of `other`.
+static bool lacks_any(const struct permission_set *set, const struct permission_set *other)
 {
-  for (size_t i = 0; i < old->permissions_count; i++) {
-    bool kept = false;
-    for (size_t k = 0; k < new->count && !kept; k++)
-      kept = strcmp(old->permissions[i], new->names[k]) == 0;
-    if (!kept)
+  for (size_t i = 0; i < other->count; i++)
+    if (!auth_roles_include((const char *const *)set->names, set->count, other->names[i]))
       return true;
-  }
   return false;
+}
+
+// Whether the update is about the permissions: without a mask it is about all fields.
+static bool names_permissions(const Google__Protobuf__FieldMask *mask)
+{
+  for (size_t i = 0; mask != NULL && i < mask->n_paths; i++)
+    if (strcmp(mask->paths[i], "permissions") == 0 || strcmp(mask->paths[i], "*") == 0)
+      return true;
+  return mask == NULL;
 }
 
 struct role_change {
@@ -188,24 +194,26 @@ struct role_change {
 static enum status change_role(struct call *call, struct query_db db, const void *arg)
 {
   const struct role_change *change = arg;
-  const Auth__V1__UpdateRoleRequest *request = change->request;
+  const Auth__V1__Role *role = change->request->role;
   struct auth_db_find_role_row old = {0};
-  const struct permission_set new = set_of(request->permissions, request->n_permissions);
-  enum status status = find_changeable(call, db, request->name, &old);
+  enum status status = find_changeable(call, db, role->name, &old);
   const struct permission_set had = set_of(old.permissions, old.permissions_count);
+  const struct permission_set new =
+      names_permissions(change->request->update_mask) ? set_of(role->permissions, role->n_permissions) : had;
   if (status == STATUS_OK)
-    status = auth_roles_check_known(call, "permissions", request->permissions, request->n_permissions);
+    status = auth_roles_check_known(call, "permissions", role->permissions, role->n_permissions);
   if (status == STATUS_OK)
     status = auth_roles_check_held(call, &new);
   if (status == STATUS_OK)
     status = auth_roles_check_held(call, &had);
   const struct auth_db_set_role_permissions_params params = {
-      .permissions = (const char *const *)new.names, .permissions_count = new.count, .name = request->name};
+      .permissions = (const char *const *)new.names, .permissions_count = new.count, .name = role->name};
   if (status == STATUS_OK)
     status = auth_db_set_role_permissions(db, &params, call_arena(call), change->response);
-  if (status == STATUS_OK)
-    status = note_role(call, db, "role.change", request->name);
-  return status == STATUS_OK && has_lost(&old, &new) ? end_holders(call, db, request->name) : status;
+  bool loses = lacks_any(&new, &had);
+  if (status == STATUS_OK && (loses || lacks_any(&had, &new)))
+    status = note_role(call, db, "role.change", role->name);
+  return status == STATUS_OK && loses ? end_holders(call, db, role->name) : status;
 }
 
 static enum status update_role(struct call *call, const Auth__V1__UpdateRoleRequest *request, Auth__V1__Role *response)

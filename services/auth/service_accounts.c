@@ -54,7 +54,7 @@ static enum status create_in(struct call *call, struct query_db db, const void *
   if (status == STATUS_OK)
     status = auth_db_count_service_accounts(db, call_arena(call), &accounts);
   if (status == STATUS_OK && accounts.count >= MOST_SERVICE_ACCOUNTS)
-    return call_fail(call, STATUS_RESOURCE_EXHAUSTED, "TOO_MANY_SERVICE_ACCOUNTS",
+    return call_fail(call, STATUS_FAILED_PRECONDITION, "TOO_MANY_SERVICE_ACCOUNTS",
                      "there may be %d service accounts at most; delete one that is not needed", MOST_SERVICE_ACCOUNTS);
   if (status == STATUS_OK)
     status = auth_db_add_service_account(db, &params, call_arena(call), account->response);

@@ -152,6 +152,31 @@ Test(e2e_22_roles, names_and_built_in_roles_are_checked)
   }
 }
 
+// As with every other PATCH: what a GET answered may be sent back, and what the body leaves out stays.
+Test(e2e_22_roles, an_update_changes_what_its_body_holds)
+{
+  struct account admin = admin_create();
+  const char *role = make_role(&admin, "\"items:write:any\"");
+  const char *path = text("/v1/roles/%s", role);
+  struct http_reply made = HTTP(.method = "PATCH", .path = path, .token = admin.token, .body = "{}");
+  ASSERT_STATUS(made, 200);
+  cr_assert_eq(http_json_count(&made, "permissions"), 1, "%s", made.body);
+  cr_assert_str_eq(http_json(&made, "updateTime"), http_json(&made, "createTime"));
+  struct http_reply same = HTTP(.method = "PATCH", .path = path, .token = admin.token, .body = made.body);
+  ASSERT_STATUS(same, 200);
+  cr_assert_str_eq(same.body, made.body);
+  cr_assert_str_eq(reason_of(HTTP(.method = "PATCH", .path = path, .token = admin.token, .body = "{\"name\":\"r0\"}")),
+                   "INVALID_REQUEST");
+  struct http_reply emptied =
+      HTTP(.method = "PATCH", .path = path, .token = admin.token, .body = "{\"permissions\":[]}");
+  ASSERT_STATUS(emptied, 200);
+  cr_assert_eq(http_json_count(&emptied, "permissions"), 0, "%s", emptied.body);
+  // What changed nothing is no event.
+  struct http_reply events =
+      HTTP(.path = text("/v1/auditEvents?action=role.change&targetId=%s", role), .token = admin.token);
+  cr_assert_eq(http_json_count(&events, "auditEvents"), 1, "%s", events.body);
+}
+
 Test(e2e_22_roles, nobody_gives_more_than_he_holds)
 {
   struct account admin = admin_create();

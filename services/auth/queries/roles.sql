@@ -28,7 +28,10 @@ RETURNING name, permissions, create_time, update_time;
 
 -- name: set_role_permissions :one
 -- row: auth.v1.Role
-UPDATE role_definitions SET permissions = :permissions::text[], update_time = now() WHERE name = :name AND NOT built_in
+-- What changes nothing keeps the time of the last change.
+UPDATE role_definitions SET permissions = :permissions::text[],
+  update_time = CASE WHEN permissions = :permissions::text[] THEN update_time ELSE now() END
+WHERE name = :name AND NOT built_in
 RETURNING name, permissions, create_time, update_time;
 
 -- name: begin_role_end :exec

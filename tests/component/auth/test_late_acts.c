@@ -190,8 +190,13 @@ static struct act create_role(void)
 
 static struct act change_role(void)
 {
+  char *permissions[] = {changeable("items:read")};
+  Auth__V1__Role role = AUTH__V1__ROLE__INIT;
   Auth__V1__UpdateRoleRequest request = AUTH__V1__UPDATE_ROLE_REQUEST__INIT;
-  request.name = changeable(new_role());
+  role.name = changeable(new_role());
+  role.permissions = permissions;
+  role.n_permissions = 1;
+  request.role = &role;
   return make_act("auth.v1.RoleService/UpdateRole", &request.base);
 }
 

@@ -70,7 +70,9 @@ Test(auth_role_api, changes_need_a_recent_login)
   Auth__V1__UpdateRoleRequest update = AUTH__V1__UPDATE_ROLE_REQUEST__INIT;
   Auth__V1__DeleteRoleRequest delete = AUTH__V1__DELETE_ROLE_REQUEST__INIT;
   Auth__V1__SetUserRolesRequest set = AUTH__V1__SET_USER_ROLES_REQUEST__INIT;
-  create.name = update.name = delete.name = "editor";
+  Auth__V1__Role role = AUTH__V1__ROLE__INIT;
+  create.name = role.name = delete.name = "editor";
+  update.role = &role;
   set.id = (char *)(uintptr_t)ada;
   const struct {
     const char *method;
@@ -175,17 +177,19 @@ Test(auth_role_api, a_role_that_loses_something_ends_the_tokens_of_its_holders)
   char *permissions[] = {"items:write:any", "users:read:any"};
   create_role("editor", permissions, 2);
   make_holders("editor");
+  Auth__V1__Role role = AUTH__V1__ROLE__INIT;
   Auth__V1__UpdateRoleRequest request = AUTH__V1__UPDATE_ROLE_REQUEST__INIT;
-  request.name = "editor";
-  request.permissions = permissions;
-  request.n_permissions = 1;
+  role.name = "editor";
+  role.permissions = permissions;
+  role.n_permissions = 1;
+  request.role = &role;
   struct outcome outcome = call_admin("auth.v1.RoleService/UpdateRole", &request.base);
   expect(&outcome, STATUS_OK, NULL);
   database_wait_sql(&accounts.database, "SELECT count(*) FROM auth.endings WHERE generation = 2", "1201");
   cr_expect_str_eq(count_of("roles WHERE role = 'editor'"), "1201");
   take_new_token();
   // To get it back ends nothing.
-  request.n_permissions = 2;
+  role.n_permissions = 2;
   outcome = call_admin("auth.v1.RoleService/UpdateRole", &request.base);
   expect(&outcome, STATUS_OK, NULL);
   cr_expect_str_eq(count_of("jobs WHERE kind = 'role'"), "0");

@@ -131,7 +131,7 @@ Test(auth_service_accounts, there_are_a_thousand_at_most)
     driver_finish(&accounts.to_auth, &outcomes[i]);
   size_t refused = outcomes[0].status == STATUS_OK ? 1 : 0;
   expect(&outcomes[1 - refused], STATUS_OK, NULL);
-  expect(&outcomes[refused], STATUS_RESOURCE_EXHAUSTED, "TOO_MANY_SERVICE_ACCOUNTS");
+  expect(&outcomes[refused], STATUS_FAILED_PRECONDITION, "TOO_MANY_SERVICE_ACCOUNTS");
   cr_expect_str_eq(count_of("service_accounts"), "1000");
 }
 
