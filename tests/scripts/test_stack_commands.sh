@@ -116,6 +116,16 @@ up_refuses_wrong_settings() {
   up_refuses GATEWAY_ADMIN_LISTEN 0.0.0.0:9090 "for operators at a free one"
 }
 
+up_without_consul_starts_nothing() {
+  local said code
+  said=$(RUN_DIR="$folder/fresh" BULKHEAD_CONSUL=/nonexistent deploy/local/stack up --detach 2>&1)
+  code=$?
+  [ "$code" -eq 1 ] || fail "up without Consul ended with $code: $said"
+  [ "$said" = "bulkhead: no Consul is installed; run: make deps" ] || fail "up without Consul said: $said"
+  ! compgen -G "$folder/fresh/pids/*" || fail "up without Consul started something"
+  rm -rf "$folder/fresh"
+}
+
 misspelt_settings_are_named() {
   local said
   said=$(env RATE_REED=1/s ITM_INSTANCES=3 GATEWAY_INSTANCES=2 AUTH_INSTANCES=2 PORT=none deploy/local/stack up 2>&1) && fail "up takes PORT=none"
@@ -153,6 +163,7 @@ help_is_given
 unknown_names_are_named
 misspelt_settings_are_named
 up_refuses_wrong_settings
+up_without_consul_starts_nothing
 down_waits_for_the_lock
 counts_of_instances_are_kept
 up_leaves_what_runs_alone
