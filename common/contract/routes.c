@@ -1,12 +1,18 @@
 // Routes are a tree over the segments of all templates. Matching walks it depth first and at each node tries the
-// literal before `*` before `**`; a node's depth is its segment's index, so no node is looked at twice and a match
-// costs at most the size of the tree.
+// literal before `*` before `**`; a node's depth is its segment's index, so no node is looked at twice. A literal is
+// found by its hash, so that a match does not take longer where there are more routes.
 #include "common/base/check.h"
+#include "common/base/compiler.h"
+#include "common/base/hash.h"
 #include "common/contract/builder_internal.h"
 
 #include "common/contract/path_template.h"
 
 #define MAX_PATH_SEGMENTS 64u
+// Of a node with more literals than these they are found by their hashes.
+#define MAX_LISTED_LITERALS 8u
+// What is decoded of a segment with escapes to find it by its hash. A longer one is compared with every literal.
+#define MAX_DECODED_BYTES 256u
 // How many HTTP methods the routes may use. Each is a bit, and every combination has its Allow header prepared.
 #define MAX_HTTP_METHODS 8u
 
@@ -27,7 +33,10 @@ struct route_entry {
 struct route_node {
   struct slice literal;
   struct route_node *literals;  // first child of its kind
-  struct route_node *next;      // sibling
+  size_t literal_count;
+  struct route_node **table;  // the literals by their hashes, with open addressing; NULL where the list is short
+  size_t table_mask;
+  struct route_node *next;  // sibling
   struct route_node *any;
   struct route_node *rest;
   struct route_entry *entries;
@@ -52,7 +61,35 @@ static struct route_node *literal_child(struct arena *arena, struct route_node *
   child->literal = literal;
   child->next = node->literals;
   node->literals = child;
+  node->literal_count++;
   return child;
+}
+
+static void fill_table(struct arena *arena, struct route_node *node)
+{
+  size_t size = 2 * MAX_LISTED_LITERALS;
+  while (size < 2 * node->literal_count)
+    size *= 2;
+  node->table = arena_zalloc(arena, size * sizeof(struct route_node *));
+  node->table_mask = size - 1;
+  for (struct route_node *child = node->literals; child != NULL; child = child->next) {
+    size_t place = hash_bytes(child->literal) & node->table_mask;
+    while (node->table[place] != NULL)
+      place = (place + 1) & node->table_mask;
+    node->table[place] = child;
+  }
+}
+
+// Makes the tables of all nodes below one. The recursion is as deep as the tree, TEMPLATE_MAX_SEGMENTS at most.
+static void fill_tables(struct arena *arena, struct route_node *node)
+{
+  if (node == NULL)
+    return;
+  if (node->literal_count > MAX_LISTED_LITERALS)
+    fill_table(arena, node);
+  for (struct route_node *child = node->literals; child != NULL; child = child->next)
+    fill_tables(arena, child);
+  fill_tables(arena, node->any);
 }
 
 static struct route_node *wild_child(struct arena *arena, struct route_node **place)
@@ -194,6 +231,7 @@ void routes_build(struct contract_builder *builder)
     contract->routes->http_methods[contract->routes->http_method_count++] = slice_from_string(USUAL[i]);
   for (size_t i = 0; i < contract->binding_count; i++)
     add_binding(builder, &contract->bindings[i]);
+  fill_tables(&contract->arena, contract->routes->root);
   prepare_allow(&contract->arena, contract->routes);
 }
 
@@ -216,25 +254,26 @@ static int hex_digit(char byte)
   return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
 }
 
+// Reads the character at a place of a segment, which may be percent-encoded, and moves behind it. -1 for a broken
+// escape.
+static int read_character(struct slice segment, size_t *at)
+{
+  char byte = segment.data[(*at)++];
+  if (byte != '%')
+    return (unsigned char)byte;
+  int high = segment.size - *at < 2 ? -1 : hex_digit(segment.data[*at]);
+  int low = high < 0 ? -1 : hex_digit(segment.data[*at + 1]);
+  *at += 2;
+  return low < 0 ? -1 : high << 4 | low;
+}
+
 // Whether a literal equals a segment in which any character may be percent-encoded.
 static bool matches_escaped(struct slice literal, struct slice segment)
 {
   size_t at = 0;
-  for (size_t i = 0; i < literal.size; i++) {
-    if (at >= segment.size)
+  for (size_t i = 0; i < literal.size; i++)
+    if (at >= segment.size || read_character(segment, &at) != (unsigned char)literal.data[i])
       return false;
-    char byte = segment.data[at++];
-    if (byte == '%') {
-      int high = segment.size - at < 2 ? -1 : hex_digit(segment.data[at]);
-      int low = high < 0 ? -1 : hex_digit(segment.data[at + 1]);
-      if (low < 0)
-        return false;
-      byte = (char)(high << 4 | low);
-      at += 2;
-    }
-    if (byte != literal.data[i])
-      return false;
-  }
   return at == segment.size;
 }
 
@@ -243,6 +282,42 @@ static bool matches_literal(struct slice literal, struct slice segment)
   return slice_equal(literal, segment) ||
          (segment.size > literal.size && memchr(segment.data, '%', segment.size) != NULL &&
           matches_escaped(literal, segment));
+}
+
+static struct route_node *find_in_list(const struct route_node *node, struct slice segment)
+{
+  struct route_node *child = node->literals;
+  while (child != NULL && !matches_literal(child->literal, segment))
+    child = child->next;
+  return child;
+}
+
+static struct route_node *find_in_table(const struct route_node *node, struct slice literal)
+{
+  size_t place = hash_bytes(literal) & node->table_mask;
+  while (node->table[place] != NULL && !slice_equal(node->table[place]->literal, literal))
+    place = (place + 1) & node->table_mask;
+  return node->table[place];
+}
+
+// Finds the literal below a node that the segment is.
+static struct route_node *find_literal(const struct route_node *node, struct slice segment)
+{
+  if (node->table == NULL)
+    return find_in_list(node, segment);
+  if (memchr(segment.data, '%', segment.size) == NULL)
+    return find_in_table(node, segment);
+  char decoded[MAX_DECODED_BYTES];
+  size_t size = 0;
+  for (size_t at = 0; at < segment.size;) {
+    int character = read_character(segment, &at);
+    if (character < 0)
+      return NULL;
+    if (size == sizeof(decoded))
+      return find_in_list(node, segment);
+    decoded[size++] = (char)character;
+  }
+  return find_in_table(node, slice_make(decoded, size));
 }
 
 static bool matches_verb(struct slice verb, struct slice sent)
@@ -271,9 +346,9 @@ static bool match_node(const struct route_node *node, size_t depth, struct match
   if (depth == match->count)
     return match_entries(node, match) || (node->rest != NULL && match_entries(node->rest, match));
   struct slice segment = match->segments[depth];
-  for (const struct route_node *child = node->literals; child != NULL; child = child->next)
-    if (matches_literal(child->literal, segment) && match_node(child, depth + 1, match))
-      return true;
+  const struct route_node *child = find_literal(node, segment);
+  if (child != NULL && match_node(child, depth + 1, match))
+    return true;
   if (node->any != NULL && segment.size > 0 && match_node(node->any, depth + 1, match))
     return true;
   return node->rest != NULL && match_entries(node->rest, match);

@@ -163,3 +163,63 @@ Test(routes, a_path_of_very_many_segments_ends)
   expect_nothing(fixture_test(), "GET", strbuf_cstring(&path));
   strbuf_free(&path);
 }
+
+// ---- many routes ----
+
+enum { MANY = 10000 };
+
+// Makes a contract with so many routes, whose paths differ in their second segment.
+static const struct contract *make_many(void)
+{
+  struct strbuf text;
+  strbuf_init(&text, 0);
+  strbuf_add_string(&text,
+                    "service S { rpc Get(Q) returns (Q) { option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};\n"
+                    "option (google.api.http) = {get: \"/v1/{name}\"\n");
+  for (int i = 0; i < MANY; i++)
+    strbuf_printf(&text, "additional_bindings {get: \"/v1/kind-%d/{name}\"}\n", i);
+  strbuf_add_string(&text, "}; } }\nmessage Q { string name = 1; }\n");
+  const struct contract *contract = fixture_contract(strbuf_cstring(&text));
+  strbuf_free(&text);
+  return contract;
+}
+
+Test(routes, are_found_among_many)
+{
+  const struct contract *contract = make_many();
+  cr_assert_eq(contract_binding_count(contract), MANY + 1);
+  for (int i = 0; i < MANY; i += 7) {
+    char path[64];
+    snprintf(path, sizeof(path), "/v1/kind-%d/lamp", i);
+    expect_route(contract, "GET", path, "Get", "lamp");
+    snprintf(path, sizeof(path), "/v1/k%%69nd%%2d%d/lamp", i);
+    expect_route(contract, "GET", path, "Get", "lamp");
+  }
+  expect_route(contract, "GET", "/v1/kind-10000", "Get", "kind-10000");
+  expect_nothing(contract, "GET", "/v1/kind-10000/lamp");
+  expect_nothing(contract, "GET", "/v1/kind-%3/lamp");
+  expect_nothing(contract, "GET", "/v1/kind-%/lamp");
+}
+
+// A segment that is longer when decoded than any buffer for it is still compared.
+Test(routes, with_long_literals_are_found)
+{
+  char literal[601], path[2000] = "/v1/";
+  memset(literal, 'a', sizeof(literal) - 1);
+  literal[sizeof(literal) - 1] = 0;
+  struct strbuf text;
+  strbuf_init(&text, 0);
+  strbuf_printf(&text,
+                "service S { rpc Get(Q) returns (Q) { option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};\n"
+                "option (google.api.http) = {get: \"/v1/%s/{name}\"\n",
+                literal);
+  for (int i = 0; i < 10; i++)
+    strbuf_printf(&text, "additional_bindings {get: \"/v1/b%d/{name}\"}\n", i);
+  strbuf_add_string(&text, "}; } }\nmessage Q { string name = 1; }\n");
+  const struct contract *contract = fixture_contract(strbuf_cstring(&text));
+  strbuf_free(&text);
+  for (size_t i = 0; i < sizeof(literal) - 1; i++)
+    memcpy(path + 4 + 3 * i, "%61", 4);
+  memcpy(path + 4 + 3 * (sizeof(literal) - 1), "/x", 3);
+  expect_route(contract, "GET", path, "Get", "x");
+}
