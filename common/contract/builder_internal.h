@@ -157,8 +157,8 @@ void check_permissions(struct contract_builder *builder);
 bool is_identifier(const char *name);
 // Builds the bindings (HTTP routes) of a method from its google.api.http rule. `option` is the place of that rule in
 // the file.
-void build_bindings(struct contract_builder *builder, const struct declaration *option,
-                    const struct contract_method *method, const Google__Api__HttpRule *rule);
+void build_bindings(struct contract_builder *builder, const struct declaration *option, struct contract_method *method,
+                    const Google__Api__HttpRule *rule);
 // Reports names of the contract that C does not accept or cannot tell apart.
 void check_c_names(struct contract_builder *builder);
 void routes_build(struct contract_builder *builder);

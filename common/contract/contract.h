@@ -179,6 +179,8 @@ struct contract_method {
   bool takes_idempotency_key;   // a POST whose repeat would repeat its effect: it has no idempotency_level
   bool secret_reply;            // the reply is not kept for a repeat with the same Idempotency-Key
   size_t index;                 // 0 .. method_count - 1, for tables beside this one
+  const struct contract_binding *bindings;  // its HTTP routes
+  size_t binding_count;                     // 0: only calls reach it
   struct source_place place;
 };
 

@@ -200,10 +200,13 @@ static void build_binding(struct contract_builder *builder, const struct declara
   build_response_body(&place);
 }
 
-void build_bindings(struct contract_builder *builder, const struct declaration *option,
-                    const struct contract_method *method, const Google__Api__HttpRule *rule)
+void build_bindings(struct contract_builder *builder, const struct declaration *option, struct contract_method *method,
+                    const Google__Api__HttpRule *rule)
 {
+  size_t before = builder->contract->binding_count;
   build_binding(builder, option, method, rule);
   for (size_t i = 0; i < rule->n_additional_bindings; i++)
     build_binding(builder, option, method, rule->additional_bindings[i]);
+  method->bindings = &builder->contract->bindings[before];
+  method->binding_count = builder->contract->binding_count - before;
 }

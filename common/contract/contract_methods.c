@@ -230,7 +230,7 @@ static void name_method(struct contract_builder *builder, const struct contract_
 
 static void build_http(struct contract_builder *builder, const struct declaration *declaration,
                        const Bulkhead__V1__MethodPolicy *policy, const Google__Api__HttpRule *rule,
-                       const struct contract_method *method)
+                       struct contract_method *method)
 {
   struct declaration option = declaration_of_policy(declaration);
   if (rule == NULL && policy != NULL && (policy->success_status != 0 || method->location != NULL))

@@ -44,6 +44,27 @@ struct transcode_request {
 enum status transcode_request_to_wire(const struct transcode_request *request, struct arena *arena, struct strbuf *out,
                                       struct violations *violations) MUST_CHECK;
 
+// A request message whose bytes a client has sent as such.
+struct transcode_wire_request {
+  const struct contract_method *method;
+  struct slice wire;
+  transcode_header_fn *header;  // NULL: there are none
+  void *header_arg;
+};
+
+// Lets the bytes pass. As with JSON, fields that only the service sets are left out, unless a route of the method names
+// them in its path, and so are fields that the contract does not have; UUIDs are in lower case; and a field that a
+// header fills is taken from there where the message does not have it. `message` is `wire` itself where nothing had to
+// change, else a view of `out`. INVALID_ARGUMENT with `violations` filled where the bytes are no such message, a text is
+// not UTF-8, a list has more items than its rules allow, or a message is given twice. The other rules of options.proto
+// are left to the service, which checks them in any case.
+enum status transcode_request_from_wire(const struct transcode_wire_request *request, struct strbuf *out,
+                                        struct slice *message, struct violations *violations) MUST_CHECK;
+// Lets a response pass in the same way: without `secret` fields, and without those that the contract does not have.
+// INTERNAL when the bytes are not such a message.
+enum status transcode_response_to_wire(const struct contract_message *message, struct slice wire, struct strbuf *out,
+                                       struct slice *response) MUST_CHECK;
+
 // Translates a message's wire bytes to JSON. Unknown fields are left out, unknown enum numbers written as numbers.
 // INTERNAL when the bytes are not such a message: the service has a bug or an incompatible contract.
 enum status transcode_wire_to_json(const struct contract_message *message, struct slice wire,

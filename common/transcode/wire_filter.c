@@ -1,0 +1,327 @@
+// Messages that clients send and get as protobuf bytes. These pass through the gateway as they are where they can; what
+// JSON would not let through is taken out here, too, so that a client gains nothing by the form that it chooses.
+//
+// Bytes are looked at first, and copied only where something must go or change, which is rare.
+#include "common/base/check.h"
+#include "common/base/utf8.h"
+#include "common/base/wire.h"
+#include "common/contract/contract_layout.h"
+#include "common/transcode/scalar_internal.h"
+#include "common/transcode/transcode.h"
+#include "common/transcode/well_known_internal.h"
+
+enum verdict {
+  AS_IT_IS,  // the bytes pass
+  CHANGED,   // they must be copied, and something left out or written otherwise
+  BROKEN,    // they are no such message
+};
+
+struct filter {
+  const struct contract_method *method;                       // of a request; NULL: the bytes are a response's
+  const struct contract_field *path[CONTRACT_MAX_DEPTH + 1];  // to the message that is looked at
+  size_t depth;
+  const char *problem;                 // with BROKEN
+  const struct contract_field *where;  // with BROKEN: the field; NULL: the message at `path`
+  struct strbuf scratch;               // holds the problem, where it is made
+};
+
+// ---- what may pass ----
+
+// Whether a path variable of one of the method's routes fills the field, which then names what the request is about.
+static bool names_resource(const struct filter *filter, const struct contract_field *field)
+{
+  for (size_t i = 0; i < filter->method->binding_count; i++) {
+    const struct contract_binding *binding = &filter->method->bindings[i];
+    for (size_t v = 0; v < binding->variable_count; v++) {
+      const struct contract_path_variable *variable = &binding->variables[v];
+      if (variable->depth == filter->depth + 1 && variable->path[filter->depth] == field &&
+          field_paths_equal(variable->path, filter->path, filter->depth))
+        return true;
+    }
+  }
+  return false;
+}
+
+static bool is_taken_out(const struct filter *filter, const struct contract_field *field)
+{
+  if (filter->method == NULL)
+    return field->rules.secret;
+  return field->rules.output_only && !names_resource(filter, field);
+}
+
+static bool has_upper_case(struct slice text)
+{
+  for (size_t i = 0; i < text.size; i++)
+    if (text.data[i] >= 'A' && text.data[i] <= 'F')
+      return true;
+  return false;
+}
+
+// Whether a UUID of a request is written in lower case, the form in which it is compared and kept.
+static bool is_lowered(const struct filter *filter, const struct contract_field *field, struct slice text)
+{
+  return filter->method != NULL && field->rules.format == FORMAT_UUID && has_upper_case(text);
+}
+
+static enum verdict refuse(struct filter *filter, const struct contract_field *where, const char *problem)
+{
+  filter->where = where;
+  filter->problem = problem;
+  return BROKEN;
+}
+
+// ---- looking ----
+
+static enum verdict look_at_message(struct filter *filter, const struct contract_message *message, struct slice wire);
+
+static bool is_packed_whole(enum wire_type type, struct slice packed)
+{
+  if (type == WIRE_FIXED64 || type == WIRE_FIXED32)
+    return packed.size % (type == WIRE_FIXED64 ? 8 : 4) == 0;
+  size_t length = 0;
+  for (size_t i = 0; i < packed.size; i++) {
+    length++;
+    if ((unsigned char)packed.data[i] < 0x80)
+      length = 0;
+    else if (length == 10)
+      return false;
+  }
+  return length == 0;
+}
+
+// Judges what JSON has as a text: a point in time, a duration or a mask, each within its bounds.
+static enum verdict look_at_well_known(struct filter *filter, const struct contract_field *field, struct slice wire)
+{
+  struct strbuf text;
+  strbuf_init(&text, 0);
+  bool is_good = well_known_to_json(field->message->well_known, wire, &text);
+  strbuf_free(&text);
+  return is_good ? AS_IT_IS : refuse(filter, field, "is not within the bounds of its type");
+}
+
+static enum verdict look_inside(struct filter *filter, const struct contract_field *field, struct slice wire)
+{
+  if (well_known_is_text(field->message->well_known))
+    return look_at_well_known(filter, field, wire);
+  if (filter->depth == CONTRACT_MAX_DEPTH)
+    return refuse(filter, field, "is nested too deeply");
+  filter->path[filter->depth++] = field;
+  enum verdict verdict = look_at_message(filter, field->message, wire);
+  // report() names what is broken by the path to it.
+  if (verdict != BROKEN)
+    filter->depth--;
+  return verdict;
+}
+
+static enum verdict look_at_bytes(struct filter *filter, const struct contract_field *field, struct slice bytes)
+{
+  if (field->type == CONTRACT_MESSAGE)
+    return look_inside(filter, field, bytes);
+  if (field->type == CONTRACT_BYTES)
+    return AS_IT_IS;
+  if (field->type == CONTRACT_STRING) {
+    if (!utf8_valid(bytes))
+      return refuse(filter, field, "must be valid UTF-8");
+    // C texts end at the first zero, and the rest would go unseen.
+    if (memchr(bytes.data, 0, bytes.size) != NULL)
+      return refuse(filter, field, "must not contain U+0000");
+    return is_lowered(filter, field, bytes) ? CHANGED : AS_IT_IS;
+  }
+  return is_packed_whole(scalar_wire_type(field->type), bytes)
+             ? AS_IT_IS
+             : refuse(filter, field, "is not a list of numbers of its type");
+}
+
+// Whether a value of the field may come in this form; numbers of a list also together, packed.
+static bool type_fits(const struct contract_field *field, enum wire_type type)
+{
+  bool has_bytes = field->type == CONTRACT_MESSAGE || scalar_has_bytes(field->type);
+  if (type == WIRE_BYTES)
+    return has_bytes || field->repeated;
+  return !has_bytes && type == scalar_wire_type(field->type);
+}
+
+// Returns how many items of a list a field of the message holds.
+static size_t count_items(const struct contract_field *field, const struct wire_field *value)
+{
+  if (value->type != WIRE_BYTES || field->type == CONTRACT_MESSAGE || scalar_has_bytes(field->type))
+    return 1;
+  enum wire_type type = scalar_wire_type(field->type);
+  if (type != WIRE_VARINT)
+    return value->bytes.size / (type == WIRE_FIXED64 ? 8 : 4);
+  size_t count = 0;
+  for (size_t i = 0; i < value->bytes.size; i++)
+    count += (unsigned char)value->bytes.data[i] < 0x80 ? 1 : 0;
+  return count;
+}
+
+// Bounds what a service makes of a request before it can look at it: protobuf-c makes room for all items of a list, and
+// merges each repetition of a message with those before. `count` is how many items of the field came before.
+static enum verdict judge_count(struct filter *filter, const struct contract_field *field,
+                                const struct wire_field *value, uint32_t *count)
+{
+  if (filter->method == NULL)
+    return AS_IT_IS;
+  size_t items = count_items(field, value);
+  if (!field->repeated && field->type == CONTRACT_MESSAGE && *count > 0)
+    return refuse(filter, field, "must not be given twice");
+  uint32_t max = field->rules.max_items == 0 ? RULES_DEFAULT_MAX_ITEMS : field->rules.max_items;
+  if (field->repeated && items > max - *count)
+    return refuse(filter, field, rules_check_count(&field->rules, (size_t)max + 1, &filter->scratch));
+  *count += field->repeated ? (uint32_t)items : 1;
+  return AS_IT_IS;
+}
+
+static enum verdict look_at_field(struct filter *filter, const struct contract_field *field,
+                                  const struct wire_field *value)
+{
+  if (!type_fits(field, value->type))
+    return refuse(filter, field, "is not of its type in the contract");
+  enum verdict verdict = value->type == WIRE_BYTES ? look_at_bytes(filter, field, value->bytes) : AS_IT_IS;
+  return verdict == AS_IT_IS && is_taken_out(filter, field) ? CHANGED : verdict;
+}
+
+static enum verdict look_at_message(struct filter *filter, const struct contract_message *message, struct slice wire)
+{
+  enum verdict verdict = AS_IT_IS;
+  struct wire_reader reader = wire_reader_make(wire);
+  struct wire_field value;
+  enum wire_result result;
+  uint32_t counts[CONTRACT_MAX_FIELDS];
+  memset(counts, 0, message->field_count * sizeof(counts[0]));
+  while ((result = wire_read(&reader, &value)) == WIRE_FIELD) {
+    const struct contract_field *field = field_by_number(message, value.number);
+    enum verdict found = field == NULL ? CHANGED : look_at_field(filter, field, &value);
+    if (found != BROKEN && field != NULL &&
+        judge_count(filter, field, &value, &counts[field_place(message, field)]) == BROKEN)
+      found = BROKEN;
+    if (found > verdict)
+      verdict = found;
+    if (verdict == BROKEN)
+      return BROKEN;
+  }
+  return result == WIRE_END ? verdict : refuse(filter, NULL, "is not a protobuf message of its type");
+}
+
+// ---- copying ----
+
+static void copy_message(struct filter *filter, const struct contract_message *message, struct slice wire,
+                         struct strbuf *out);
+
+static void copy_lowered(const struct wire_field *value, struct strbuf *out)
+{
+  size_t start = out->size + wire_varint_size((uint64_t)value->number << 3) + wire_varint_size(value->bytes.size);
+  wire_write_bytes(out, value->number, value->bytes);
+  for (size_t i = start; i < out->size; i++)
+    if (out->data[i] >= 'A' && out->data[i] <= 'F')
+      out->data[i] = (char)(out->data[i] | 0x20);
+}
+
+static void copy_field(struct filter *filter, const struct contract_field *field, const struct wire_field *value,
+                       struct strbuf *out)
+{
+  if (field == NULL || is_taken_out(filter, field))
+    return;
+  if (field->type == CONTRACT_MESSAGE && !well_known_is_text(field->message->well_known)) {
+    size_t mark = wire_begin_nested(out, value->number);
+    filter->path[filter->depth++] = field;
+    copy_message(filter, field->message, value->bytes, out);
+    filter->depth--;
+    wire_end_nested(out, mark);
+  } else if (value->type == WIRE_BYTES && is_lowered(filter, field, value->bytes)) {
+    copy_lowered(value, out);
+  } else {
+    wire_write_field(out, value);
+  }
+}
+
+// Copies a message that was looked at: it is whole, and not too deep.
+static void copy_message(struct filter *filter, const struct contract_message *message, struct slice wire,
+                         struct strbuf *out)
+{
+  struct wire_reader reader = wire_reader_make(wire);
+  struct wire_field value;
+  while (wire_read(&reader, &value) == WIRE_FIELD)
+    copy_field(filter, field_by_number(message, value.number), &value, out);
+}
+
+// Returns the bytes of the message as they may pass: `wire` itself, or a copy in `out`.
+static enum verdict pass(struct filter *filter, const struct contract_message *message, struct slice wire,
+                         struct strbuf *out, struct slice *passed)
+{
+  enum verdict verdict = look_at_message(filter, message, wire);
+  *passed = wire;
+  if (verdict != CHANGED)
+    return verdict;
+  strbuf_clear(out);
+  copy_message(filter, message, wire, out);
+  *passed = strbuf_slice(out);
+  return verdict;
+}
+
+// ---- requests and responses ----
+
+static void report(const struct filter *filter, struct violations *violations)
+{
+  struct strbuf place;
+  strbuf_init(&place, 0);
+  for (size_t i = 0; i <= filter->depth; i++) {
+    const struct contract_field *field = i < filter->depth ? filter->path[i] : filter->where;
+    if (field == NULL)
+      continue;
+    if (place.size > 0)
+      strbuf_add_byte(&place, '.');
+    strbuf_add(&place, field->json_name);
+  }
+  violations_add(violations, strbuf_slice(&place), slice_from_string(filter->problem));
+  strbuf_free(&place);
+}
+
+static bool has_field(struct slice wire, uint32_t number)
+{
+  struct wire_reader reader = wire_reader_make(wire);
+  struct wire_field value;
+  while (wire_read(&reader, &value) == WIRE_FIELD)
+    if (value.number == number)
+      return true;
+  return false;
+}
+
+// Fills the fields that headers fill in REST, where the message does not have them. A value that is no text is none.
+static void add_headers(const struct transcode_wire_request *request, struct strbuf *out, struct slice *message)
+{
+  const struct message_index *index = message_index(request->method->input);
+  for (size_t i = 0; i < index->from_header_count && request->header != NULL; i++) {
+    const struct contract_field *field = index->from_header[i];
+    struct slice value = request->header(request->header_arg, field->rules.from_header);
+    if (value.size == 0 || !utf8_valid(value) || has_field(*message, field->number))
+      continue;
+    if (message->data != out->data || out->size == 0) {
+      strbuf_clear(out);
+      strbuf_add(out, *message);
+    }
+    wire_write_bytes(out, field->number, value);
+    *message = strbuf_slice(out);
+  }
+}
+
+enum status transcode_request_from_wire(const struct transcode_wire_request *request, struct strbuf *out,
+                                        struct slice *message, struct violations *violations)
+{
+  struct filter filter = {.method = request->method};
+  strbuf_init(&filter.scratch, 0);
+  enum verdict verdict = pass(&filter, request->method->input, request->wire, out, message);
+  if (verdict == BROKEN)
+    report(&filter, violations);
+  else
+    add_headers(request, out, message);
+  strbuf_free(&filter.scratch);
+  return verdict == BROKEN ? STATUS_INVALID_ARGUMENT : STATUS_OK;
+}
+
+enum status transcode_response_to_wire(const struct contract_message *message, struct slice wire, struct strbuf *out,
+                                       struct slice *response)
+{
+  struct filter filter = {0};
+  return pass(&filter, message, wire, out, response) == BROKEN ? STATUS_INTERNAL : STATUS_OK;
+}
