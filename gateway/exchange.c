@@ -5,7 +5,7 @@
 
 #include "common/base/check.h"
 #include "common/base/compiler.h"
-#include "gateway/exchange_internal.h"
+#include "gateway/protocol_internal.h"
 
 // Closed exchanges kept for reuse, and how much of a buffer each may keep.
 #define MAX_SPARES 256
@@ -62,7 +62,7 @@ static void set_state(struct exchange *exchange, enum exchange_state state)
     gateway_waiting(exchange->gateway, waits);
   // Each request counts once, with its first outcome.
   if (has_ended(state) && !has_ended(before))
-    count_request(exchange, state == EXCHANGE_STATE_REPLIED ? exchange->reply.http_status : HTTP_CLIENT_CLOSED);
+    count_request(exchange, state == EXCHANGE_STATE_REPLIED ? exchange->reply.outcome : HTTP_CLIENT_CLOSED);
 }
 
 static enum exchange_next run_steps(struct exchange *exchange)
@@ -122,6 +122,7 @@ struct exchange *exchange_open(struct gateway *gateway, exchange_progress_fn *pr
 {
   struct exchange *exchange = take_spare(gateway);
   exchange->gateway = gateway;
+  exchange->protocol = &protocol_rest;
   exchange->progress = progress;
   exchange->arg = arg;
   exchange->started_us = gateway->clock.now_us();
@@ -142,7 +143,7 @@ enum exchange_next exchange_start(struct exchange *exchange, const struct exchan
 size_t exchange_body_limit(const struct exchange *exchange)
 {
   CHECK(exchange->state == EXCHANGE_STATE_WANTS_BODY);
-  return exchange_method(exchange)->max_body_bytes;
+  return exchange_method(exchange)->max_body_bytes + exchange->protocol->framing_bytes;
 }
 
 enum exchange_next exchange_body(struct exchange *exchange, struct slice body)

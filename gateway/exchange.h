@@ -37,6 +37,7 @@ struct exchange_input {
   struct time_limits time_limits;
   struct slice client_address;  // "192.0.2.7", "2001:db8::7"; empty where it is unknown
   bool has_body;
+  bool is_http2;
   uint64_t body_bytes;     // the size that the request announces; 0 where it announces none
   bool body_may_be_empty;  // with has_body: its size is known only at its end
   // Returns any other request header by name; letter case does not matter.
@@ -60,15 +61,23 @@ struct exchange_header {
   struct slice value;
 };
 
+// A list of headers, in the exchange's arena.
+struct exchange_headers {
+  struct exchange_header *items;
+  size_t count;
+  size_t capacity;
+};
+
 struct exchange_reply {
   int http_status;
   struct slice content_type;  // empty when the reply has no body
   struct slice body;
-  struct exchange_header *headers;  // array in the exchange's arena
-  size_t header_count;
-  size_t header_capacity;
-  bool has_etag;        // a strong ETag names the body's bytes, so they must not be re-encoded
-  struct slice reason;  // of a problem; empty for another reply
+  struct exchange_headers headers;
+  struct exchange_headers trailers;  // follow the body, of a protocol that has it so
+  bool has_no_body;                  // the reply ends with its headers; `content_type` may be set
+  int outcome;                       // the HTTP status that REST has for this outcome
+  bool has_etag;                     // a strong ETag names the body's bytes, so they must not be re-encoded
+  struct slice reason;               // of a problem; empty for another reply
 };
 
 // Facts about a request for the access log.

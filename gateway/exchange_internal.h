@@ -25,8 +25,11 @@ enum exchange_state {
   EXCHANGE_STATE_ABANDONED,  // the client went away before there was a reply
 };
 
+struct protocol;
+
 struct exchange {
   struct gateway *gateway;
+  const struct protocol *protocol;  // that the client speaks; REST's until the request has been looked at
   exchange_progress_fn *progress;
   void *arg;
   struct exchange_input input;
@@ -44,10 +47,12 @@ struct exchange {
   size_t request_id_size;
   char traceparent[TRACEPARENT_SIZE];
 
-  struct contract_route route;  // its binding is NULL until a route has matched
-  struct slice access_token;    // verified; empty where the method needs none
-  struct slice key_id;          // of the API key that the request came with; empty where it came with none
-  struct slice caller_id;       // the verified user; in the arena, as the roles are
+  const struct contract_method *method;  // NULL until it is found
+  struct contract_route route;           // of REST; its binding is NULL until a route has matched
+  struct slice message;                  // wire bytes of the request message: `wire`, or a part of `body`
+  struct slice access_token;             // verified; empty where the method needs none
+  struct slice key_id;                   // of the API key that the request came with; empty where it came with none
+  struct slice caller_id;                // the verified user; in the arena, as the roles are
   const struct slice *caller_roles;
   size_t caller_role_count;
   const struct slice *caller_permissions;  // what the token names beside the roles
@@ -129,17 +134,29 @@ struct slice exchange_rate_class(const struct exchange *exchange);
 enum step_result exchange_refuse_expired(struct exchange *exchange);
 // Adds the headers that tell of the request's rate limit, where it has one (exchange_limits.c).
 void exchange_add_limit_headers(struct exchange *exchange);
-// Makes the reply a problem document. Headers that were added before (Allow, WWW-Authenticate) stay.
+// Makes the reply say how the request has failed, in the form of its protocol. Headers that were added before (Allow,
+// WWW-Authenticate) stay.
 enum step_result exchange_fail(struct exchange *exchange, const struct failure *failure);
 // Answers OPTIONS with the methods of a path, and with the types that its PATCH takes. `allow` must live as long as the
 // exchange.
 enum step_result exchange_describe(struct exchange *exchange, struct slice allow);
 // Makes the reply a 429, because too many bytes of answers to the caller, or to all, wait to be read.
 enum step_result exchange_refuse_answer(struct exchange *exchange);
+// Makes the reply a refusal of what the request holds.
+enum step_result exchange_refuse_violations(struct exchange *exchange, const struct violations *violations);
+// Answers a call whose response is not what the contract says.
+enum step_result exchange_fail_unfit(struct exchange *exchange);
+// Takes back the headers of a success that becomes a failure.
+void exchange_drop_headers(struct exchange *exchange);
+// Completes the reply with its status and the headers that every reply has. `content_type` NULL: it has no body.
+// `cache_control` must live as long as the exchange.
+void exchange_finish_reply(struct exchange *exchange, int http_status, const char *content_type,
+                           const char *cache_control);
 // Makes the reply a 413 that says how large the body may be.
 enum step_result exchange_refuse_large_body(struct exchange *exchange);
-// Adds a header to the reply. `name` and `value` must live as long as the exchange.
+// Adds a header or a trailer to the reply. `name` and `value` must live as long as the exchange.
 void reply_add_header(struct exchange *exchange, struct slice name, struct slice value);
+void reply_add_trailer(struct exchange *exchange, struct slice name, struct slice value);
 
 static inline struct slice exchange_request_id(const struct exchange *exchange)
 {
@@ -148,7 +165,7 @@ static inline struct slice exchange_request_id(const struct exchange *exchange)
 
 static inline const struct contract_method *exchange_method(const struct exchange *exchange)
 {
-  return exchange->route.binding == NULL ? NULL : exchange->route.binding->method;
+  return exchange->method;
 }
 
 // Returns the way to the service for the exchange's method.

@@ -122,7 +122,7 @@ static enum attempt_start begin_attempt(struct exchange *exchange)
   struct slice login = {0};
   // The auth service knows by the login whether the account knows the device.
   if (slice_equal_string(method->full_name, LOGIN_METHOD))
-    login = strbuf_slice(&exchange->wire);
+    login = exchange->message;
   const struct rpc_context context = {
       .request_id = exchange_request_id(exchange),
       .traceparent = slice_make(exchange->traceparent, TRACEPARENT_SIZE - 1),

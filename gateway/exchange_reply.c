@@ -1,39 +1,42 @@
-// Makes replies: the service's answer as JSON, or a problem document.
+// Makes replies: of the service's answer, or of what has failed; a protocol writes them.
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
 #include "common/base/wire.h"
 #include "common/observe/log.h"
-#include "gateway/exchange_internal.h"
-#include "gateway/pacing.h"
+#include "gateway/protocol_internal.h"
 
-#define NO_STORE "no-store"
 // Room for the headers of nearly every reply. A contract may send any number of fields in headers.
 #define FIRST_HEADERS 16
-// A response of more bytes is written in pieces, of about this many bytes of JSON each. A piece takes a tenth of a
-// millisecond.
-#define AT_ONCE_BYTES ((size_t)64 * 1024)
-#define PIECE_BYTES ((size_t)64 * 1024)
+
+static void add_to(struct exchange_headers *list, struct arena *arena, struct exchange_header header)
+{
+  if (list->count == list->capacity) {
+    list->capacity = list->capacity == 0 ? FIRST_HEADERS : 2 * list->capacity;
+    struct exchange_header *room = arena_array(arena, list->capacity, sizeof(*room));
+    if (list->count > 0)
+      memcpy(room, list->items, list->count * sizeof(*room));
+    list->items = room;
+  }
+  list->items[list->count++] = header;
+}
 
 void reply_add_header(struct exchange *exchange, struct slice name, struct slice value)
 {
-  struct exchange_reply *reply = &exchange->reply;
-  if (reply->header_count == reply->header_capacity) {
-    reply->header_capacity = reply->header_capacity == 0 ? FIRST_HEADERS : 2 * reply->header_capacity;
-    struct exchange_header *room = arena_array(&exchange->arena, reply->header_capacity, sizeof(*room));
-    if (reply->header_count > 0)
-      memcpy(room, reply->headers, reply->header_count * sizeof(*room));
-    reply->headers = room;
-  }
-  reply->headers[reply->header_count++] = (struct exchange_header){name, value};
+  add_to(&exchange->reply.headers, &exchange->arena, (struct exchange_header){name, value});
 }
 
-// Completes the reply with the headers that every reply has. `cache_control` must live as long as the exchange.
-static void finish_reply(struct exchange *exchange, int http_status, const char *content_type,
-                         const char *cache_control)
+void reply_add_trailer(struct exchange *exchange, struct slice name, struct slice value)
+{
+  add_to(&exchange->reply.trailers, &exchange->arena, (struct exchange_header){name, value});
+}
+
+void exchange_finish_reply(struct exchange *exchange, int http_status, const char *content_type,
+                           const char *cache_control)
 {
   struct exchange_reply *reply = &exchange->reply;
   reply->http_status = http_status;
+  reply->outcome = http_status;
   reply->content_type = slice_from_string(content_type);
   reply->body = content_type == NULL ? (struct slice){0} : strbuf_slice(&exchange->out);
   reply_add_header(exchange, SLICE("X-Request-Id"), exchange_request_id(exchange));
@@ -49,11 +52,11 @@ enum step_result exchange_describe(struct exchange *exchange, struct slice allow
   reply_add_header(exchange, SLICE("Allow"), allow);
   if (memmem(allow.data, allow.size, "PATCH", 5) != NULL)
     reply_add_header(exchange, SLICE("Accept-Patch"), SLICE(PATCH_TYPES));
-  finish_reply(exchange, 204, NULL, NO_STORE);
+  exchange_finish_reply(exchange, 204, NULL, NO_STORE);
   return STEP_REPLIED;
 }
 
-// ---- problems ----
+// ---- failures ----
 
 // Returns the reason of the problem, which always has one. 503 and 504 have one of two, which say whether the request
 // may be repeated: a failure without either leaves it open, unless the method only reads.
@@ -84,10 +87,8 @@ enum step_result exchange_fail(struct exchange *exchange, const struct failure *
       .violation_count = failure->violation_count,
   };
   exchange->reply.reason = problem.reason;
-  strbuf_clear(&exchange->out);
-  problem_write(&problem, &exchange->out);
-  finish_reply(exchange, http_status, PROBLEM_CONTENT_TYPE, NO_STORE);
-  return STEP_REPLIED;
+  exchange->reply.outcome = http_status;
+  return exchange->protocol->fail(exchange, &problem, failure->retry_after_ms);
 }
 
 static void log_failure(const struct exchange *exchange, const char *message, struct slice detail)
@@ -102,20 +103,18 @@ static void log_failure(const struct exchange *exchange, const char *message, st
   log_set_context(NULL);
 }
 
-// Takes back the headers of a success that becomes a failure.
-static void drop_headers(struct exchange *exchange)
+void exchange_drop_headers(struct exchange *exchange)
 {
-  exchange->reply.header_count = 0;
+  exchange->reply.headers.count = 0;
   exchange->reply.has_etag = false;
 }
 
-// Answers a call whose response is not what the contract says.
-static enum step_result fail_unfit(struct exchange *exchange)
+enum step_result exchange_fail_unfit(struct exchange *exchange)
 {
   log_failure(exchange,
               "a reply does not fit its contract, the client gets 500; are gateway and service of the same version?",
               (struct slice){0});
-  drop_headers(exchange);
+  exchange_drop_headers(exchange);
   return exchange_fail(exchange, &(struct failure){.code = STATUS_INTERNAL});
 }
 
@@ -170,160 +169,6 @@ static enum step_result reply_failure(struct exchange *exchange, const struct rp
   return exchange_fail(exchange, &failure);
 }
 
-// ---- success ----
-
-struct emitted {
-  struct exchange *exchange;
-  struct slice etag;
-};
-
-// Adds a response field as a header. Name and value are copied, because they may live shorter than the reply. The value
-// cannot end the header early, because the transcoder refuses control characters.
-static void add_response_header(void *arg, const char *name, struct slice value)
-{
-  struct emitted *emitted = arg;
-  struct exchange *exchange = emitted->exchange;
-  struct slice kept = arena_copy(&exchange->arena, value);
-  if (slice_equal_ignore_case(slice_from_string(name), SLICE("ETag"))) {
-    emitted->etag = kept;
-    exchange->reply.has_etag = true;
-  }
-  reply_add_header(exchange, slice_from_string(arena_string(&exchange->arena, slice_from_string(name))), kept);
-}
-
-static enum status add_location(struct exchange *exchange, const struct contract_method *method, struct slice wire)
-{
-  if (method->location == NULL)
-    return STATUS_OK;
-  strbuf_clear(&exchange->out);
-  enum status status = transcode_location(method, wire, &exchange->out);
-  if (status == STATUS_OK && exchange->out.size > 0)
-    reply_add_header(exchange, SLICE("Location"), arena_copy(&exchange->arena, strbuf_slice(&exchange->out)));
-  return status;
-}
-
-// Returns the Cache-Control of a success. A shared cache may keep only what everybody may see. A client may keep what
-// has an ETag, and asks each time whether it is still the same.
-static const char *choose_cache_control(struct exchange *exchange, const struct contract_method *method)
-{
-  if (!method->no_side_effects)
-    return NO_STORE;
-  if (policy_needs_token(&method->policy))
-    return exchange->reply.has_etag ? "private, no-cache" : NO_STORE;
-  if (method->cache_ttl_ms < 1000)
-    return "no-cache";
-  return arena_printf(&exchange->arena, "public, max-age=%u", method->cache_ttl_ms / 1000);
-}
-
-// Finds the message that is the reply's body: the response, or the field of it that response_body names.
-static bool find_reply_message(const struct contract_binding *binding, struct slice wire,
-                               const struct contract_message **message, struct slice *bytes)
-{
-  *message = binding->method->output;
-  *bytes = wire;
-  if (binding->response_body_field == NULL)
-    return true;
-  *message = binding->response_body_field->message;
-  *bytes = (struct slice){0};
-  struct wire_reader reader = wire_reader_make(wire);
-  struct wire_field field;
-  enum wire_result result;
-  while ((result = wire_read(&reader, &field)) == WIRE_FIELD)
-    if (field.number == binding->response_body_field->number && field.type == WIRE_BYTES)
-      *bytes = field.bytes;
-  return result == WIRE_END;
-}
-
-// Answers a read whose If-Match names another state than the one that was read.
-static enum step_result fail_precondition(struct exchange *exchange)
-{
-  drop_headers(exchange);
-  return exchange_fail(exchange, &(struct failure){.code = STATUS_ABORTED,
-                                                   .http_status = 412,
-                                                   .reason = "ETAG_MISMATCH",
-                                                   .detail = SLICE("its ETag is none of those in If-Match")});
-}
-
-static enum step_result finish_success(struct exchange *exchange)
-{
-  const struct contract_method *method = exchange_method(exchange);
-  finish_reply(exchange, method->success_status, "application/json", choose_cache_control(exchange, method));
-  return STEP_REPLIED;
-}
-
-// Begins a large reply, of which a copy is kept: the bytes of the call are gone once this step ends. A very large one
-// waits behind others and pauses for them, so what is left of it is no part of the time that such a call takes, and
-// holds nobody up: gateway.answers bounds how much of it there is.
-static enum step_result begin_pieces(struct exchange *exchange, const struct contract_message *message,
-                                     struct slice bytes)
-{
-  strbuf_clear(&exchange->wire);
-  strbuf_add(&exchange->wire, bytes);
-  if (pacing_is_very_large(bytes.size))
-    exchange_note_sent(exchange);
-  exchange->pieces = transcode_pieces_begin(message, strbuf_slice(&exchange->wire), &exchange->arena, &exchange->out);
-  return STEP_WRITE;
-}
-
-// Answers a read that has come back, but cannot be written in the time that the client has set.
-static enum step_result refuse_late_write(struct exchange *exchange)
-{
-  strbuf_free(&exchange->wire);
-  drop_headers(exchange);
-  return exchange_fail(exchange, &(struct failure){.code = STATUS_DEADLINE_EXCEEDED,
-                                                   .detail = SLICE("the time that the request gives itself was over "
-                                                                   "before its large answer was written")});
-}
-
-// What changes something is answered in any case: its client would not know the outcome.
-static bool is_too_late(const struct exchange *exchange)
-{
-  return exchange->deadline_us != DEADLINE_NONE && exchange_method(exchange)->no_side_effects &&
-         exchange->gateway->clock.now_us() >= exchange->deadline_us;
-}
-
-enum step_result exchange_write_piece(struct exchange *exchange)
-{
-  if (is_too_late(exchange))
-    return refuse_late_write(exchange);
-  bool is_done = false;
-  enum status status = transcode_pieces_write(exchange->pieces, PIECE_BYTES, &is_done);
-  if (status == STATUS_OK && !is_done)
-    return STEP_WRITE;
-  // A client may read the reply slowly, and the response need not stay as long.
-  strbuf_free(&exchange->wire);
-  return status == STATUS_OK ? finish_success(exchange) : fail_unfit(exchange);
-}
-
-static enum step_result reply_success(struct exchange *exchange, struct slice payload)
-{
-  const struct contract_method *method = exchange_method(exchange);
-  const struct contract_message *message;
-  struct slice bytes;
-  struct emitted emitted = {.exchange = exchange};
-  if (!find_reply_message(exchange->route.binding, payload, &message, &bytes) ||
-      transcode_response_headers(message, bytes, &exchange->arena, add_response_header, &emitted) != STATUS_OK ||
-      add_location(exchange, method, payload) != STATUS_OK)
-    return fail_unfit(exchange);
-  bool reads = slice_equal(exchange->input.method, SLICE("GET")) || slice_equal(exchange->input.method, SLICE("HEAD"));
-  if (reads && emitted.etag.size > 0 && exchange->input.if_match.data != NULL &&
-      !if_match_holds(exchange->input.if_match, emitted.etag))
-    return fail_precondition(exchange);
-  if (reads && emitted.etag.size > 0 && if_none_match_holds(exchange->input.if_none_match, emitted.etag)) {
-    finish_reply(exchange, 304, NULL, choose_cache_control(exchange, method));
-    return STEP_REPLIED;
-  }
-  if (method->success_status == 204) {
-    finish_reply(exchange, 204, NULL, choose_cache_control(exchange, method));
-    return STEP_REPLIED;
-  }
-  strbuf_clear(&exchange->out);
-  if (bytes.size > AT_ONCE_BYTES)
-    return begin_pieces(exchange, message, bytes);
-  return transcode_wire_to_json(message, bytes, &exchange->out) == STATUS_OK ? finish_success(exchange)
-                                                                             : fail_unfit(exchange);
-}
-
 static enum step_result reply_outcome(struct exchange *exchange, const struct rpc_status *status)
 {
   limits_end_attempt(&exchange->attempt, status);
@@ -339,7 +184,7 @@ static enum step_result reply_outcome(struct exchange *exchange, const struct rp
   answer_budget_judge_again(answers, &exchange->answer, &exchange->gateway->excess);
   if (!has_room)
     return exchange_refuse_answer(exchange);
-  return reply_success(exchange, exchange->outcome_payload);
+  return exchange->protocol->succeed(exchange, exchange->outcome_payload);
 }
 
 // Tells whether the call was carried out to its end, so that the time it took is what such calls take.

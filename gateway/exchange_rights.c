@@ -90,7 +90,7 @@ enum step_result step_own(struct exchange *exchange)
   if (policy->owner != POLICY_OWNER_REQUEST)
     return STEP_NEXT;
   const struct policy_caller caller = policy_caller_of(exchange);
-  struct slice owner = find_text(strbuf_slice(&exchange->wire), policy->owner_path, policy->owner_depth);
+  struct slice owner = find_text(exchange->message, policy->owner_path, policy->owner_depth);
   if (policy_check_owner(policy, &caller, owner) == STATUS_OK)
     return STEP_NEXT;
   return exchange_fail(exchange, &(struct failure){.code = STATUS_PERMISSION_DENIED,

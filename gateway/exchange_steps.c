@@ -1,12 +1,13 @@
-// The steps from the request's head to the call: find the route, read the body, translate it and call the service. Who
-// calls is found out in exchange_authenticate.c, what he may do is judged in exchange_rights.c.
+// The steps from the request's head to the call: find the method, read the body, translate it and call the service.
+// What of it differs between protocols is in rest.c and grpc.c. Who calls is found out in exchange_authenticate.c, what
+// he may do is judged in exchange_rights.c.
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
 #include "common/base/hash.h"
 #include "common/base/utf8.h"
 #include "common/observe/log.h"
-#include "gateway/exchange_internal.h"
+#include "gateway/protocol_internal.h"
 
 // How much time of a call that changes something is kept for the word of what has become of it. A service whose time is
 // up cancels its statements, and waits up to 300 ms for PostgreSQL to say how they have ended. What it learns so
@@ -27,6 +28,7 @@
 enum step_result step_identify(struct exchange *exchange)
 {
   const struct exchange_input *input = &exchange->input;
+  exchange->protocol = protocol_find(input);
   if (request_id_valid(input->request_id)) {
     memcpy(exchange->request_id_text, input->request_id.data, input->request_id.size);
     exchange->request_id_size = input->request_id.size;
@@ -47,21 +49,7 @@ enum step_result step_identify(struct exchange *exchange)
 
 enum step_result step_route(struct exchange *exchange)
 {
-  const struct exchange_input *input = &exchange->input;
-  const char *allow = NULL;
-  struct contract_route route = {0};
-  enum status status = contract_route(exchange->gateway->api->contract, input->method, input->path, &route, &allow);
-  if (status == STATUS_UNIMPLEMENTED && slice_equal(input->method, SLICE("OPTIONS")))
-    return exchange_describe(exchange, slice_from_string(allow));
-  if (status == STATUS_UNIMPLEMENTED) {
-    reply_add_header(exchange, SLICE("Allow"), slice_from_string(allow));
-    return exchange_fail(
-        exchange, &(struct failure){.code = STATUS_UNIMPLEMENTED, .http_status = 405, .reason = "METHOD_NOT_ALLOWED"});
-  }
-  if (status != STATUS_OK || route.binding->method->policy.access == ACCESS_INTERNAL)
-    return exchange_fail(exchange, &(struct failure){.code = STATUS_NOT_FOUND, .reason = "NO_SUCH_PATH"});
-  exchange->route = route;
-  return STEP_NEXT;
+  return exchange->protocol->find_method(exchange);
 }
 
 // ---- time ----
@@ -133,38 +121,14 @@ enum step_result step_admit(struct exchange *exchange)
 
 // ---- body ----
 
-static enum step_result refuse_media(struct exchange *exchange, struct slice detail)
+enum step_result step_body(struct exchange *exchange)
 {
-  return exchange_fail(exchange, &(struct failure){.code = STATUS_INVALID_ARGUMENT,
-                                                   .http_status = 415,
-                                                   .reason = "UNSUPPORTED_MEDIA_TYPE",
-                                                   .detail = detail});
+  return exchange->protocol->begin_body(exchange);
 }
 
-// Hands on where the route takes a body of this kind.
-static enum step_result check_body(struct exchange *exchange)
+enum step_result step_arrived(struct exchange *exchange)
 {
-  const struct exchange_input *input = &exchange->input;
-  if (exchange->route.binding->body == CONTRACT_BODY_NONE)
-    return exchange_fail(exchange, &(struct failure){.code = STATUS_INVALID_ARGUMENT,
-                                                     .reason = "UNEXPECTED_BODY",
-                                                     .detail = SLICE("this request takes no body")});
-  bool patches = strcmp(exchange->route.binding->http_method, "PATCH") == 0;
-  if (!media_type_is_json(input->content_type) && !(patches && media_type_is_merge_patch(input->content_type))) {
-    // What would have been accepted (RFC 9110, section 15.5.16; RFC 5789, section 2.2).
-    reply_add_header(exchange, patches ? SLICE("Accept-Patch") : SLICE("Accept"),
-                     patches ? SLICE(PATCH_TYPES) : SLICE("application/json"));
-    return refuse_media(exchange, patches ? SLICE("the body must be application/json or application/merge-patch+json, "
-                                                  "in UTF-8")
-                                          : SLICE("the body must be application/json in UTF-8"));
-  }
-  struct slice coding = input->header(input->header_arg, "Content-Encoding");
-  if (coding.size > 0 && !slice_equal_ignore_case(coding, SLICE("identity"))) {
-    // What would have been accepted (RFC 9110, section 15.5.16).
-    reply_add_header(exchange, SLICE("Accept-Encoding"), SLICE("identity"));
-    return refuse_media(exchange, SLICE("the body must come without a content coding"));
-  }
-  return STEP_NEXT;
+  return has_expired(exchange) ? exchange_refuse_expired(exchange) : exchange->protocol->judge_body(exchange);
 }
 
 enum step_result exchange_refuse_large_body(struct exchange *exchange)
@@ -177,61 +141,24 @@ enum step_result exchange_refuse_large_body(struct exchange *exchange)
                                                    .detail = slice_from_string(detail)});
 }
 
-// Tells whether the body is judged when it has arrived, because it may turn out empty, which is no body. One with a
-// type is judged before, where the route takes bodies.
-static bool is_judged_later(const struct exchange *exchange)
-{
-  bool means_one = exchange->input.content_type.size > 0 && exchange->route.binding->body != CONTRACT_BODY_NONE;
-  return exchange->input.body_may_be_empty && !means_one;
-}
-
-enum step_result step_body(struct exchange *exchange)
-{
-  if (!exchange->input.has_body)
-    return STEP_NEXT;
-  if (is_judged_later(exchange))
-    return STEP_WANT_BODY;
-  enum step_result result = check_body(exchange);
-  if (result != STEP_NEXT)
-    return result;
-  if (exchange->input.body_bytes > exchange_method(exchange)->max_body_bytes)
-    return exchange_refuse_large_body(exchange);
-  return STEP_WANT_BODY;
-}
-
-enum step_result step_arrived(struct exchange *exchange)
-{
-  if (has_expired(exchange))
-    return exchange_refuse_expired(exchange);
-  bool is_unjudged = exchange->input.has_body && exchange->body.size > 0 && is_judged_later(exchange);
-  return is_unjudged ? check_body(exchange) : STEP_NEXT;
-}
-
 // ---- translate ----
 
-enum step_result step_translate(struct exchange *exchange)
+enum step_result exchange_refuse_violations(struct exchange *exchange, const struct violations *violations)
 {
-  struct transcode_request request = {
-      .route = &exchange->route,
-      .query = exchange->input.query,
-      .body = exchange->body,
-      .merge_patch = media_type_is_merge_patch(exchange->input.content_type),
-      .header = exchange->input.header,
-      .header_arg = exchange->input.header_arg,
-  };
-  struct violations violations;
-  violations_init(&violations, &exchange->arena);
-  if (transcode_request_to_wire(&request, &exchange->arena, &exchange->wire, &violations) == STATUS_OK)
-    return STEP_NEXT;
   const char *detail = "the request is not valid";
-  if (violations.more > 0)
-    detail =
-        arena_printf(&exchange->arena, "the request is not valid; %zu more violations are not listed", violations.more);
+  if (violations->more > 0)
+    detail = arena_printf(&exchange->arena, "the request is not valid; %zu more violations are not listed",
+                          violations->more);
   return exchange_fail(exchange, &(struct failure){.code = STATUS_INVALID_ARGUMENT,
                                                    .reason = "INVALID_REQUEST",
                                                    .detail = slice_from_string(detail),
-                                                   .violations = violations.items,
-                                                   .violation_count = violations.count});
+                                                   .violations = violations->items,
+                                                   .violation_count = violations->count});
+}
+
+enum step_result step_translate(struct exchange *exchange)
+{
+  return exchange->protocol->translate(exchange);
 }
 
 // ---- call ----
@@ -335,7 +262,7 @@ enum step_result step_call(struct exchange *exchange)
   struct rpc_call_options options = {
       .service = method->service,
       .method = method->full_name,
-      .payload = strbuf_slice(&exchange->wire),
+      .payload = exchange->message,
       .deadline_us = deadline_us,
       .reply_wait_ms = reply_wait_ms,
       .context = &exchange->call_context,

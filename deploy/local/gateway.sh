@@ -35,16 +35,18 @@ static_files() {
 
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# choose_gateway_ports NAME PORT HTTPS_PORT: takes the ports of the last run again, if they are free and the caller asks for
+# choose_gateway_ports NAME PORT HTTPS_PORT GRPC_PORT: takes the ports of the last run again, if they are free and the caller asks for
 # no others (0). keep_gateway_ports writes them down.
 choose_gateway_ports() {
-  GATEWAY_PORT=0 ADMIN_PORT=0 SECURE_PORT=0
+  GATEWAY_PORT=0 ADMIN_PORT=0 SECURE_PORT=0 PLAIN_HTTP2_PORT=0
   [ ! -s "$RUN_DIR/$1.ports" ] || read_gateway_ports "$1"
   # Earlier versions kept what is no port.
   is_number "$GATEWAY_PORT" 65535 || GATEWAY_PORT=0
   is_number "$SECURE_PORT" 65535 || SECURE_PORT=0
+  is_number "$PLAIN_HTTP2_PORT" 65535 || PLAIN_HTTP2_PORT=0
   [ "$2" -eq 0 ] || GATEWAY_PORT=$2
   [ "$3" -eq 0 ] || SECURE_PORT=$3
+  [ "$4" -eq 0 ] || PLAIN_HTTP2_PORT=$4
   if [ "$2" -ne 0 ] && listens "$2"; then
     say "bulkhead: something else listens on port $2; choose another: make run PORT=8090"
     return 1
@@ -53,15 +55,20 @@ choose_gateway_ports() {
     say "bulkhead: something else listens on port $3; choose another: make run TLS=1 HTTPS_PORT=8453"
     return 1
   fi
+  if [ "$4" -ne 0 ] && ! uses_tls && listens "$4"; then
+    say "bulkhead: something else listens on port $4, where gRPC would be; choose another: make run GRPC_PORT=8091"
+    return 1
+  fi
   if [ "$GATEWAY_PORT" -eq 0 ] || listens "$GATEWAY_PORT"; then GATEWAY_PORT=$(free_port); fi
   if [ "$ADMIN_PORT" -eq 0 ] || listens "$ADMIN_PORT"; then ADMIN_PORT=$(free_port); fi
   if [ "$SECURE_PORT" -eq 0 ] || listens "$SECURE_PORT"; then SECURE_PORT=$(free_port); fi
+  if [ "$PLAIN_HTTP2_PORT" -eq 0 ] || listens "$PLAIN_HTTP2_PORT"; then PLAIN_HTTP2_PORT=$(free_port); fi
 }
-keep_gateway_ports() { echo "$GATEWAY_PORT $ADMIN_PORT $SECURE_PORT" >"$RUN_DIR/$1.ports"; }
+keep_gateway_ports() { echo "$GATEWAY_PORT $ADMIN_PORT $SECURE_PORT $PLAIN_HTTP2_PORT" >"$RUN_DIR/$1.ports"; }
 
 # The ports of the running stack, for a gateway that is restarted: they are not probed, because a killed gateway's
 # workers may listen on them for a moment longer.
-read_gateway_ports() { read -r GATEWAY_PORT ADMIN_PORT SECURE_PORT <"$RUN_DIR/$1.ports"; }
+read_gateway_ports() { read -r GATEWAY_PORT ADMIN_PORT SECURE_PORT PLAIN_HTTP2_PORT <"$RUN_DIR/$1.ports"; }
 
 uses_own_certificate() {
   [ -z "${TLS_CERTIFICATE:-}${TLS_KEY:-}" ] || return 1
@@ -92,6 +99,7 @@ settle_gateway() {
   cores=$(nproc)
   choose_gateway_user && find_certificates || return 1
   GATEWAY_LISTEN=127.0.0.1:$GATEWAY_PORT GATEWAY_ADMIN_LISTEN=127.0.0.1:$ADMIN_PORT
+  GRPC_LISTEN=127.0.0.1:$PLAIN_HTTP2_PORT
   HTTPS_LISTEN=127.0.0.1:$SECURE_PORT HTTPS_PORT=$SECURE_PORT HSTS_MAX_AGE=${HSTS_MAX_AGE:-0}
   RATE_READ=${RATE_READ:-off} RATE_WRITE=${RATE_WRITE:-off} RATE_EXPENSIVE=${RATE_EXPENSIVE:-off}
   RATE_KEY=${RATE_KEY:-off}
@@ -114,7 +122,7 @@ write_gateway_conf() {
 
 # Sets the ports of a gateway. A further one gets some when it is started first.
 prepare_gateway() {
-  [ "$1" = gateway ] || [ -s "$RUN_DIR/$1.ports" ] || { choose_gateway_ports "$1" 0 0 && keep_gateway_ports "$1"; } || return 1
+  [ "$1" = gateway ] || [ -s "$RUN_DIR/$1.ports" ] || { choose_gateway_ports "$1" 0 0 0 && keep_gateway_ports "$1"; } || return 1
   read_gateway_ports "$1"
 }
 

@@ -21,9 +21,9 @@ check_counts() {
 # Refuses addresses, which the stack chooses itself.
 refuse_addresses() {
   local variable
-  for variable in GATEWAY_LISTEN HTTPS_LISTEN GATEWAY_ADMIN_LISTEN GATEWAY_ADVERTISE; do
+  for variable in GATEWAY_LISTEN GRPC_LISTEN HTTPS_LISTEN GATEWAY_ADMIN_LISTEN GATEWAY_ADVERTISE; do
     [ -z "${!variable:-}" ] || ! is_given "$variable" || die "$variable is \"${!variable}\", but the local stack chooses its addresses itself:" \
-      "it listens at 127.0.0.1 only, for clients at the ports that \`up\` takes from PORT and HTTPS_PORT, for operators at a free one"
+      "it listens at 127.0.0.1 only, for clients at the ports that \`up\` takes from PORT, HTTPS_PORT and GRPC_PORT, for operators at a free one"
   done
 }
 
@@ -40,7 +40,7 @@ warn_of_misspelt_settings() {
 # Refuses what is wrong with the settings that only `up` has, before anything is written.
 check_settings_of_up() {
   local variable
-  for variable in PORT HTTPS_PORT; do
+  for variable in PORT HTTPS_PORT GRPC_PORT; do
     is_number "${!variable}" 65535 || refuse_value "$variable" "a port from 0 to 65535, where 0 stands for any free one"
   done
   case ${RPC_TLS:-} in '' | 0 | 1) ;; *) refuse_value RPC_TLS "1 or 0" ;; esac

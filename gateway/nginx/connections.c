@@ -237,7 +237,7 @@ static void on_accept(ngx_connection_t *connection)
   if (connection->destroyed)
     return;
   if (find_address(connection->listening)->http2)
-    http2_guard(connection);
+    http2_guard(connection, find_address(connection->listening)->ssl);
   if (is_named)
     await_client_name(connection, guest);
 }

@@ -3,7 +3,7 @@
 // tenth of a second and more. Here a connection gets a share of each turn of the event loop, and the bound is lower.
 //
 // nginx sets a connection's recv() when the TLS handshake has ended, and reads frames with it at once. So what follows
-// the handshake is replaced, and that replaces recv().
+// the handshake is replaced, and that replaces recv(). Without TLS recv() stands when the connection is accepted.
 #include "gateway/nginx/module.h"
 
 #include "common/base/clock.h"
@@ -101,6 +101,9 @@ static ssize_t yield_turn(ngx_event_t *read)
 static ssize_t read_share(ngx_connection_t *connection, u_char *out, size_t size)
 {
   struct guard *guard = find_guard(connection);
+  // What nginx keeps for a connection is that of HTTP/2 from its first event on.
+  if (!http2_is_spoken(connection))
+    return guard->recv(connection, out, size);
   if (is_flood(guard, connection->data)) {
     report_flood(connection);
     return NGX_ERROR;
@@ -120,14 +123,29 @@ static ssize_t read_share(ngx_connection_t *connection, u_char *out, size_t size
 
 // ---- handshake ----
 
-bool http2_is_spoken(const ngx_connection_t *connection)
+static bool has_chosen_http2(const ngx_connection_t *connection)
 {
-  if (connection->ssl == NULL || !connection->ssl->handshaked)
+  if (!connection->ssl->handshaked)
     return false;
   const unsigned char *protocol;
   unsigned size;
   SSL_get0_alpn_selected(connection->ssl->connection, &protocol, &size);
   return slice_equal(slice_make(protocol, size), SLICE("h2"));
+}
+
+// Tells whether what nginx keeps for a connection is that of HTTP/2, which begins with a pointer to the connection.
+// Neither a connection before its first request nor a request of HTTP/1.1 begins so.
+static bool has_begun_http2(const ngx_connection_t *connection)
+{
+  const void *first = NULL;
+  if (connection->data != NULL)
+    memcpy(&first, connection->data, sizeof(first));
+  return first == connection;
+}
+
+bool http2_is_spoken(const ngx_connection_t *connection)
+{
+  return connection->ssl == NULL ? has_begun_http2(connection) : has_chosen_http2(connection);
 }
 
 bool http2_is_ending(const ngx_connection_t *connection)
@@ -140,7 +158,7 @@ bool http2_is_ending(const ngx_connection_t *connection)
 static void on_handshake_end(ngx_connection_t *connection)
 {
   struct guard *guard = find_guard(connection);
-  if (http2_is_spoken(connection)) {
+  if (has_chosen_http2(connection)) {
     guard->recv = connection->recv;
     connection->recv = read_share;
   }
@@ -165,14 +183,20 @@ static void on_first_bytes(ngx_event_t *read)
   }
 }
 
-void http2_guard(ngx_connection_t *connection)
+void http2_guard(ngx_connection_t *connection, bool has_tls)
 {
   ngx_pool_cleanup_t *cleanup = ngx_pool_cleanup_add(connection->pool, sizeof(struct guard));
   if (cleanup == NULL)
     return;
   cleanup->handler = on_connection_end;
-  *(struct guard *)cleanup->data = (struct guard){.first_handler = connection->read->handler};
-  connection->read->handler = on_first_bytes;
+  struct guard *guard = cleanup->data;
+  *guard = (struct guard){.first_handler = connection->read->handler};
+  if (has_tls) {
+    connection->read->handler = on_first_bytes;
+    return;
+  }
+  guard->recv = connection->recv;
+  connection->recv = read_share;
 }
 
 // ---- resets ----

@@ -138,9 +138,9 @@ void handover_install_filter(void);
 
 // Prepares the counter of floods: once before the workers start, and in each of them.
 void http2_prepare(void);
-// Bounds what a new connection costs, if its client chooses HTTP/2. Call it before anything is read.
-void http2_guard(ngx_connection_t *connection);
-// Tells whether the client of a connection has chosen HTTP/2.
+// Bounds what a new connection costs, if its client speaks HTTP/2. Call it before anything is read.
+void http2_guard(ngx_connection_t *connection, bool has_tls);
+// Tells whether the client of a connection speaks HTTP/2.
 bool http2_is_spoken(const ngx_connection_t *connection);
 // Tells whether GOAWAY was sent on a connection of HTTP/2.
 bool http2_is_ending(const ngx_connection_t *connection);
@@ -237,6 +237,10 @@ struct slice request_header(const ngx_http_request_t *r, const char *name);
 // Returns the path of a request as sent, without the query.
 struct slice request_path(const ngx_http_request_t *r);
 ngx_int_t request_send_reply(ngx_http_request_t *r, const struct exchange_reply *reply);
+// Makes the head of a reply the request's, without sending it.
+ngx_int_t request_fill_head(ngx_http_request_t *r, const struct exchange_reply *reply);
+// Adds what follows the body of a reply.
+ngx_int_t request_add_trailers(ngx_http_request_t *r, const struct exchange_reply *reply);
 // Sends a body. `bytes` must outlive the request or be in its pool.
 ngx_int_t request_send_bytes(ngx_http_request_t *r, struct slice bytes);
 ngx_int_t request_add_header(ngx_http_request_t *r, struct slice name, struct slice value);

@@ -160,6 +160,7 @@ void request_fill_input(ngx_http_request_t *r, struct exchange_input *input)
       .if_none_match = header_value(r->headers_in.if_none_match),
       .client_address = to_slice(r->connection->addr_text),
       .body_bytes = r->headers_in.content_length_n > 0 ? (uint64_t)r->headers_in.content_length_n : 0,
+      .is_http2 = r->http_version == NGX_HTTP_VERSION_20,
       .has_body = r->headers_in.content_length_n > 0 || r->headers_in.chunked,
       .body_may_be_empty = r->headers_in.chunked,
       .header = find_header,
@@ -325,14 +326,40 @@ static void on_progress(void *arg, enum exchange_next next)
 
 // ---- out ----
 
-ngx_int_t request_add_header(ngx_http_request_t *r, struct slice name, struct slice value)
+static ngx_int_t add_field(ngx_list_t *list, struct slice name, struct slice value)
 {
-  ngx_table_elt_t *header = ngx_list_push(&r->headers_out.headers);
+  ngx_table_elt_t *header = ngx_list_push(list);
   if (header == NULL)
     return NGX_ERROR;
-  header->hash = 1;
-  header->key = to_text(name);
-  header->value = to_text(value);
+  *header = (ngx_table_elt_t){.hash = 1, .key = to_text(name), .value = to_text(value)};
+  return NGX_OK;
+}
+
+ngx_int_t request_add_header(ngx_http_request_t *r, struct slice name, struct slice value)
+{
+  return add_field(&r->headers_out.headers, name, value);
+}
+
+ngx_int_t request_fill_head(ngx_http_request_t *r, const struct exchange_reply *reply)
+{
+  r->headers_out.status = (ngx_uint_t)reply->http_status;
+  r->headers_out.content_type = to_text(reply->content_type);
+  r->headers_out.content_type_len = reply->content_type.size;
+  r->headers_out.content_type_lowcase = NULL;
+  for (size_t i = 0; i < reply->headers.count; i++)
+    if (request_add_header(r, reply->headers.items[i].name, reply->headers.items[i].value) != NGX_OK)
+      return NGX_ERROR;
+  // The exchange has checked preconditions. nginx would compare If-Match with the ETag after the change.
+  r->disable_not_modified = 1;
+  return NGX_OK;
+}
+
+ngx_int_t request_add_trailers(ngx_http_request_t *r, const struct exchange_reply *reply)
+{
+  for (size_t i = 0; i < reply->trailers.count; i++)
+    if (add_field(&r->headers_out.trailers, reply->trailers.items[i].name, reply->trailers.items[i].value) != NGX_OK)
+      return NGX_ERROR;
+  r->expect_trailers = reply->trailers.count > 0;
   return NGX_OK;
 }
 
@@ -346,6 +373,20 @@ ngx_int_t request_send_bytes(ngx_http_request_t *r, struct slice bytes)
   if (bytes.size == 0)
     return ngx_http_send_special(r, NGX_HTTP_LAST);
   return pieces_send(r, bytes);
+}
+
+// Sends a reply whose outcome follows its body, or stands in the headers of one without. A length would end the reply
+// before its trailers.
+static ngx_int_t send_with_outcome(ngx_http_request_t *r, const struct exchange_reply *reply)
+{
+  if (request_add_trailers(r, reply) != NGX_OK)
+    return NGX_ERROR;
+  r->header_only = reply->has_no_body;
+  r->headers_out.content_length_n = -1;
+  ngx_int_t rc = ngx_http_send_header(r);
+  if (rc == NGX_ERROR || rc > NGX_OK || r->header_only)
+    return rc;
+  return pieces_send(r, reply->body);
 }
 
 // A client that has announced its body (Expect: 100-continue) and waits gets the answer instead of being asked for the
@@ -364,15 +405,8 @@ ngx_int_t request_send_reply(ngx_http_request_t *r, const struct exchange_reply 
   ngx_int_t rc = ngx_http_discard_request_body(r);
   if (rc != NGX_OK)
     return rc;
-  r->headers_out.status = (ngx_uint_t)reply->http_status;
-  r->headers_out.content_type = to_text(reply->content_type);
-  r->headers_out.content_type_len = reply->content_type.size;
-  r->headers_out.content_type_lowcase = NULL;
-  for (size_t i = 0; i < reply->header_count; i++)
-    if (request_add_header(r, reply->headers[i].name, reply->headers[i].value) != NGX_OK)
-      return NGX_ERROR;
-  // The exchange has checked preconditions. nginx would compare If-Match with the ETag after the change.
-  r->disable_not_modified = 1;
+  if (request_fill_head(r, reply) != NGX_OK)
+    return NGX_ERROR;
   if (reply->has_etag) {
     // A strong ETag names these bytes, and clients send it back as If-Match, so gzip must not change them.
     r->gzip_tested = 1;
@@ -385,7 +419,8 @@ ngx_int_t request_send_reply(ngx_http_request_t *r, const struct exchange_reply 
   // A very large reply leaves when others do not need the worker.
   if (pacing_is_very_large(reply->body.size))
     request_note_sent(r);
-  rc = request_send_bytes(r, reply->body);
+  bool has_outcome = reply->has_no_body || reply->trailers.count > 0;
+  rc = has_outcome ? send_with_outcome(r, reply) : request_send_bytes(r, reply->body);
   if (rc != NGX_DONE)
     request_note_sent(r);
   return rc;

@@ -7,6 +7,8 @@
 # one counts as not set. In nginx.conf.in @NAME@ stands for its value.
 each_setting() {
   "$1" GATEWAY_LISTEN address 0.0.0.0:8080 "where clients come"
+  "$1" GRPC_LISTEN address 0.0.0.0:8081 "where HTTP/2 without TLS is, as gRPC speaks it; with TLS_CERTIFICATE nothing listens there, because
+      HTTPS_LISTEN has HTTP/2"
   "$1" GATEWAY_ADVERTISE host "" "the host or address that Consul shows and asks for the gateway's health; not set: the name of this machine"
   "$1" GATEWAY_ADMIN_LISTEN address 0.0.0.0:9090 "where /metrics and /readyz are, which are not for the public"
   "$1" TLS_CERTIFICATE file "" "the certificate with its chain (PEM). With it HTTPS and HTTP/2 at HTTPS_LISTEN, and GATEWAY_LISTEN only

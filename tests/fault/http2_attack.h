@@ -1,5 +1,5 @@
-// Attackers that speak HTTP/2 over TLS in ways that no client does. Each has a thread and one connection at a time;
-// where the gateway closes it, the attacker opens the next.
+// Attackers that speak HTTP/2, over TLS unless they say otherwise, in ways that no client does. Each has a thread and
+// one connection at a time; where the gateway closes it, the attacker opens the next.
 #ifndef BULKHEAD_TESTS_FAULT_HTTP2_ATTACK_H
 #define BULKHEAD_TESTS_FAULT_HTTP2_ATTACK_H
 
@@ -41,8 +41,9 @@ struct http2_attack_kind {
   void (*begin)(struct strbuf *out, const void *arg);
   // Appends the next part, again and again. `round` counts from 0 on each connection. NULL: only waits for the end.
   void (*go_on)(struct strbuf *out, const void *arg, uint32_t round);
-  bool reads;  // takes what the gateway sends
-  bool ends;   // the gateway is to close such connections
+  bool reads;     // takes what the gateway sends
+  bool is_plain;  // without TLS
+  bool ends;      // the gateway is to close such connections
   const void *arg;
 };
 

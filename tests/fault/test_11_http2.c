@@ -1,5 +1,6 @@
 // Floods of HTTP/2 frames that are cheap to send: each is ended by the gateway, costs it a bounded amount of memory,
-// and a client beside it notices nothing. Each test has a gateway of its own with TLS, beside that of the stack.
+// and a client beside it notices nothing. Each test has a gateway of its own, beside that of the stack: with TLS, or
+// where a name says so without, at the port of gRPC.
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,13 +66,16 @@ static bool has_closed(const void *arg)
 // Attacks while a bystander makes its requests. Returns what came of it.
 static struct http2_attack_counts withstand(const char *name, struct http2_attack_kind *kind)
 {
-  gateway = gateway_start_https(name);
+  gateway = kind->is_plain ? gateway_start(name) : gateway_start_https(name);
   is_running = true;
+  if (kind->is_plain)
+    setenv("BULKHEAD_URL", gateway.plain_url, 1);
   struct account ada = account_create();
   struct bystander *bystander = bystander_start(&ada);
   long before_mb = memory_mb();
   bystander_attacked(bystander);
-  struct http2_attack *attack = http2_attack_start(gateway.https_url, kind, ATTACKERS);
+  struct http2_attack *attack =
+      http2_attack_start(kind->is_plain ? gateway.grpc_url : gateway.https_url, kind, ATTACKERS);
   long highest_mb = before_mb;
   for (int i = 0; i < 6; i++) {
     bystander_await(bystander, REQUESTS_MEANWHILE / 6);
@@ -138,6 +142,20 @@ Test(fault_11_http2, requests_that_are_reset_at_once, .fini = stop_gateway)
   strbuf_free(&headers);
 }
 
+Test(fault_11_http2, calls_without_tls_that_are_reset_at_once, .fini = stop_gateway)
+{
+  struct strbuf headers;
+  strbuf_init(&headers, 0);
+  http2_add_headers(&headers, "POST", "/auth.v1.AuthService/Login", NULL);
+  expect_resets_bounded("gateway-97", (struct http2_attack_kind){.name = "rapid reset without TLS",
+                                                                 .go_on = http2_upload_and_reset,
+                                                                 .ends = true,
+                                                                 .reads = true,
+                                                                 .is_plain = true,
+                                                                 .arg = &headers});
+  strbuf_free(&headers);
+}
+
 // These requests end before they reach a service.
 Test(fault_11_http2, uploads_that_are_reset_at_once, .fini = stop_gateway)
 {
@@ -165,6 +183,14 @@ Test(fault_11_http2, pings_without_end, .fini = stop_gateway)
 {
   struct http2_attack_kind kind = {.name = "pings", .go_on = http2_add_pings, .ends = true, .reads = true};
   cr_assert_gt(withstand("gateway-33", &kind).closed, 0);
+  cr_assert_gt(counted_floods(), 0);
+}
+
+Test(fault_11_http2, pings_without_tls_and_without_end, .fini = stop_gateway)
+{
+  struct http2_attack_kind kind = {
+      .name = "pings without TLS", .go_on = http2_add_pings, .ends = true, .reads = true, .is_plain = true};
+  cr_assert_gt(withstand("gateway-98", &kind).closed, 0);
   cr_assert_gt(counted_floods(), 0);
 }
 

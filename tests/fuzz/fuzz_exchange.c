@@ -2,10 +2,10 @@
 //
 //   METHOD path?query \n (Header: value \n)* \n body
 //
-// "Authorization: valid" stands for a good token. The service's answer is taken from the request as well: the header
-// "Answer" is the status code's number, and the body what the service sent. Every exchange must end in a reply that can
-// be sent: a known status, JSON that can be read, headers without control characters; and a 5xx only for what the
-// service answered.
+// With "Content-Type: application/grpc" it is a call of gRPC. "Authorization: valid" stands for a good token. The
+// service's answer is taken from the request as well: the header "Answer" is the status code's number, and the body
+// what the service sent. Every exchange must end in a reply that can be sent: a known status, JSON that can be read,
+// headers without control characters; and a 5xx only for what the service answered.
 #include <string.h>
 
 #include "common/base/jsontext_reader.h"
@@ -104,7 +104,7 @@ static void set_up(void)
   gateway = gateway_create(&(struct gateway_options){.api = api,
                                                      .issuer = "issuer",
                                                      .audience = "audience",
-                                                     .backend = {NULL, backend_call, backend_cancel},
+                                                     .backend = {.call = backend_call, .cancel = backend_cancel},
                                                      .clock = &clock});
   const char *pem;
   struct slice x, y, kid;
@@ -169,16 +169,43 @@ static void check_json(struct slice text)
   arena_free(&arena);
 }
 
+static bool has_field(const struct exchange_headers *list, const char *name)
+{
+  for (size_t i = 0; i < list->count; i++)
+    if (slice_equal_string(list->items[i].name, name))
+      return true;
+  return false;
+}
+
+// Expects a status, and a message only where it is good.
+static void check_grpc(const struct exchange_reply *reply)
+{
+  CHECK(reply->http_status == 200);
+  CHECK(has_field(&reply->headers, "grpc-status") != has_field(&reply->trailers, "grpc-status"));
+  CHECK(has_field(&reply->headers, "grpc-status") == reply->has_no_body);
+  CHECK((reply->body.size == 0) == reply->has_no_body);
+}
+
+static void check_fields(const struct exchange_headers *list)
+{
+  for (size_t i = 0; i < list->count; i++)
+    for (size_t at = 0; at < list->items[i].value.size; at++)
+      CHECK((unsigned char)list->items[i].value.data[at] >= ' ');
+}
+
 static void check_reply(const struct exchange_reply *reply, bool service_failed)
 {
+  check_fields(&reply->headers);
+  check_fields(&reply->trailers);
+  CHECK(reply->outcome < 500 || service_failed);
+  if (slice_equal(reply->content_type, SLICE("application/grpc"))) {
+    check_grpc(reply);
+    return;
+  }
   CHECK(reply->http_status >= 200 && reply->http_status < 600);
-  CHECK(reply->http_status < 500 || service_failed);
   CHECK((reply->body.size == 0) == (reply->http_status == 204 || reply->http_status == 304));
   if (reply->body.size > 0)
     check_json(reply->body);
-  for (size_t i = 0; i < reply->header_count; i++)
-    for (size_t at = 0; at < reply->headers[i].value.size; at++)
-      CHECK((unsigned char)reply->headers[i].value.data[at] >= ' ');
 }
 
 static void on_progress(void *arg, enum exchange_next next)
@@ -205,6 +232,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
       .time_limits = {.request_timeout = find_header(&request, "Request-Timeout"),
                       .grpc_timeout = find_header(&request, "Grpc-Timeout"),
                       .connect_timeout_ms = find_header(&request, "Connect-Timeout-Ms")},
+      .is_http2 = true,
       .has_body = find_header(&request, "Content-Type").size > 0,
       .header = find_header,
       .header_arg = &request,

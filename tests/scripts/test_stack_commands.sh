@@ -104,6 +104,7 @@ up_refuses_wrong_settings() {
   for value in 65536 99999 080 80a -1; do
     up_refuses PORT "$value" "a port from 0 to 65535"
     up_refuses HTTPS_PORT "$value" "a port from 0 to 65535"
+    up_refuses GRPC_PORT "$value" "a port from 0 to 65535"
   done
   for value in no off on 2; do up_refuses RPC_TLS "$value" "1 or 0"; done
   up_refuses TLS maybe "1 or 0"
@@ -111,8 +112,9 @@ up_refuses_wrong_settings() {
     up_refuses ITEM_INSTANCES "$value" "a whole number from 0 to 99"
     up_refuses AUTH_INSTANCES "$value" "a whole number from 0 to 99"
   done
-  up_refuses GATEWAY_LISTEN 0.0.0.0:8080 "PORT and HTTPS_PORT"
-  up_refuses HTTPS_LISTEN 0.0.0.0:8443 "PORT and HTTPS_PORT"
+  up_refuses GATEWAY_LISTEN 0.0.0.0:8080 "PORT, HTTPS_PORT and GRPC_PORT"
+  up_refuses GRPC_LISTEN 0.0.0.0:8081 "PORT, HTTPS_PORT and GRPC_PORT"
+  up_refuses HTTPS_LISTEN 0.0.0.0:8443 "PORT, HTTPS_PORT and GRPC_PORT"
   up_refuses GATEWAY_ADMIN_LISTEN 0.0.0.0:9090 "for operators at a free one"
 }
 

@@ -8,6 +8,7 @@ struct gateway_place {
   const char *plain_url;
   const char *admin_url;
   const char *https_url;  // with TLS=1
+  const char *grpc_url;   // HTTP/2 without TLS; not with TLS=1
 };
 
 // Starts the gateway of that name, "gateway-2" to "gateway-99", and waits until it is ready. Tests that run at the same

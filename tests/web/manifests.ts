@@ -244,6 +244,7 @@ function listenersOf(program: string, environment: facts.Environment): Record<st
   return {
     http: port(environment["GATEWAY_LISTEN"], 8080),
     admin: port(environment["GATEWAY_ADMIN_LISTEN"], 9090),
+    ...(environment["TLS_CERTIFICATE"] !== undefined ? {} : { grpc: port(environment["GRPC_LISTEN"], 8081) }),
     ...(environment["TLS_CERTIFICATE"] === undefined ? {} : { https: port(environment["HTTPS_LISTEN"], 8443) }),
   };
 }

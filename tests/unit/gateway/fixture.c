@@ -260,12 +260,17 @@ struct exchange_input fixture_input(const char *method, const char *path)
       .method = slice_from_string(method), .path = slice_from_string(path), .header = no_header};
 }
 
+struct slice fixture_field(const struct exchange_headers *list, const char *name)
+{
+  for (size_t i = 0; i < list->count; i++)
+    if (slice_equal_string(list->items[i].name, name))
+      return list->items[i].value;
+  return (struct slice){0};
+}
+
 struct slice fixture_header(const struct exchange_reply *reply, const char *name)
 {
-  for (size_t i = 0; i < reply->header_count; i++)
-    if (slice_equal_string(reply->headers[i].name, name))
-      return reply->headers[i].value;
-  return (struct slice){0};
+  return fixture_field(&reply->headers, name);
 }
 
 bool fixture_contains(struct slice text, const char *part)

@@ -75,7 +75,8 @@ const char *fixture_read_log(void);
 
 // Returns a minimal request; the test sets its headers.
 struct exchange_input fixture_input(const char *method, const char *path);
-// Returns the value of a reply header; NULL data where it is absent.
+// Return the value of a field, or of a reply's header; NULL data where it is absent.
+struct slice fixture_field(const struct exchange_headers *list, const char *name);
 struct slice fixture_header(const struct exchange_reply *reply, const char *name);
 bool fixture_contains(struct slice text, const char *part);
 // Returns the wire bytes of an item.v1.Item with these fields.

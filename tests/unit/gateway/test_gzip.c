@@ -46,3 +46,47 @@ Test(gzip, expands_to_the_same_bytes)
   random_bytes(bytes, sizeof(bytes));
   check_bytes(slice_make(bytes, sizeof(bytes)));
 }
+
+// ---- what clients have compressed ----
+
+static bool expand(struct slice packed, size_t max_bytes, struct strbuf *out)
+{
+  strbuf_init(out, max_bytes);
+  return gzip_expand(packed, out);
+}
+
+Test(gzip, what_was_compressed_is_expanded_up_to_the_limit)
+{
+  static char zeros[MAX_BYTES];
+  struct strbuf packed, out;
+  strbuf_init(&packed, 0);
+  gzip_compress(slice_make(zeros, sizeof(zeros)), &packed);
+  cr_assert(expand(strbuf_slice(&packed), MAX_BYTES, &out));
+  cr_expect(slice_equal(strbuf_slice(&out), slice_make(zeros, sizeof(zeros))));
+  strbuf_free(&out);
+  cr_expect_not(expand(strbuf_slice(&packed), MAX_BYTES - 1, &out));
+  cr_expect(out.failed && out.capacity <= MAX_BYTES);
+  strbuf_free(&out);
+  strbuf_free(&packed);
+}
+
+Test(gzip, what_is_not_one_whole_member_is_refused)
+{
+  struct strbuf packed, out;
+  strbuf_init(&packed, 0);
+  gzip_compress(SLICE("hello"), &packed);
+  for (size_t size = 0; size < packed.size; size++) {
+    cr_expect_not(expand(slice_make(packed.data, size), MAX_BYTES, &out), "%zu bytes are not all", size);
+    cr_expect_not(out.failed);
+    strbuf_free(&out);
+  }
+  strbuf_add_byte(&packed, 0);
+  cr_expect_not(expand(strbuf_slice(&packed), MAX_BYTES, &out), "a byte stands behind the end");
+  strbuf_free(&out);
+  packed.data[15] ^= 1;
+  cr_expect_not(expand(slice_make(packed.data, packed.size - 1), MAX_BYTES, &out), "the checksum does not fit");
+  strbuf_free(&out);
+  cr_expect_not(expand(SLICE("not gzip"), MAX_BYTES, &out));
+  strbuf_free(&out);
+  strbuf_free(&packed);
+}

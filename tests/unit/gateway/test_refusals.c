@@ -268,8 +268,8 @@ Test(refusals, of_the_http_layer_replace_a_reply_and_count_once)
   cr_assert_eq(count_of("none", "500"), 0);
   // Only the reply that goes out counts, so its headers must stand in it once.
   size_t ids = 0;
-  for (size_t i = 0; i < exchange_reply(exchange)->header_count; i++)
-    ids += slice_equal(exchange_reply(exchange)->headers[i].name, SLICE("X-Request-Id"));
+  for (size_t i = 0; i < exchange_reply(exchange)->headers.count; i++)
+    ids += slice_equal(exchange_reply(exchange)->headers.items[i].name, SLICE("X-Request-Id"));
   cr_assert_eq(ids, 1);
 }
 

@@ -1,0 +1,302 @@
+// The protocol of REST: JSON over the routes of google.api.http, failures as problem documents.
+#include "common/base/check.h"
+#include "common/base/wire.h"
+#include "gateway/pacing.h"
+#include "gateway/protocol_internal.h"
+
+// A response of more bytes is written in pieces, of about this many bytes of JSON each. A piece takes a tenth of a
+// millisecond.
+#define AT_ONCE_BYTES ((size_t)64 * 1024)
+#define PIECE_BYTES ((size_t)64 * 1024)
+
+// ---- route ----
+
+// Answers a call of gRPC that has not come over HTTP/2: its client could not read an answer of gRPC either.
+static enum step_result refuse_grpc(struct exchange *exchange)
+{
+  return exchange_fail(exchange, &(struct failure){.code = STATUS_UNIMPLEMENTED,
+                                                   .http_status = 505,
+                                                   .reason = "HTTP_VERSION_NOT_SUPPORTED",
+                                                   .detail = SLICE("gRPC needs HTTP/2")});
+}
+
+static enum step_result find_route(struct exchange *exchange)
+{
+  const struct exchange_input *input = &exchange->input;
+  if (grpc_is_meant(input))
+    return refuse_grpc(exchange);
+  const char *allow = NULL;
+  struct contract_route route = {0};
+  enum status status = contract_route(exchange->gateway->api->contract, input->method, input->path, &route, &allow);
+  if (status == STATUS_UNIMPLEMENTED && slice_equal(input->method, SLICE("OPTIONS")))
+    return exchange_describe(exchange, slice_from_string(allow));
+  if (status == STATUS_UNIMPLEMENTED) {
+    reply_add_header(exchange, SLICE("Allow"), slice_from_string(allow));
+    return exchange_fail(
+        exchange, &(struct failure){.code = STATUS_UNIMPLEMENTED, .http_status = 405, .reason = "METHOD_NOT_ALLOWED"});
+  }
+  if (status != STATUS_OK || route.binding->method->policy.access == ACCESS_INTERNAL)
+    return exchange_fail(exchange, &(struct failure){.code = STATUS_NOT_FOUND, .reason = "NO_SUCH_PATH"});
+  exchange->route = route;
+  exchange->method = route.binding->method;
+  return STEP_NEXT;
+}
+
+// ---- body ----
+
+static enum step_result refuse_media(struct exchange *exchange, struct slice detail)
+{
+  return exchange_fail(exchange, &(struct failure){.code = STATUS_INVALID_ARGUMENT,
+                                                   .http_status = 415,
+                                                   .reason = "UNSUPPORTED_MEDIA_TYPE",
+                                                   .detail = detail});
+}
+
+// Hands on where the route takes a body of this kind.
+static enum step_result check_body(struct exchange *exchange)
+{
+  const struct exchange_input *input = &exchange->input;
+  if (exchange->route.binding->body == CONTRACT_BODY_NONE)
+    return exchange_fail(exchange, &(struct failure){.code = STATUS_INVALID_ARGUMENT,
+                                                     .reason = "UNEXPECTED_BODY",
+                                                     .detail = SLICE("this request takes no body")});
+  bool patches = strcmp(exchange->route.binding->http_method, "PATCH") == 0;
+  if (!media_type_is_json(input->content_type) && !(patches && media_type_is_merge_patch(input->content_type))) {
+    // What would have been accepted (RFC 9110, section 15.5.16; RFC 5789, section 2.2).
+    reply_add_header(exchange, patches ? SLICE("Accept-Patch") : SLICE("Accept"),
+                     patches ? SLICE(PATCH_TYPES) : SLICE("application/json"));
+    return refuse_media(exchange, patches ? SLICE("the body must be application/json or application/merge-patch+json, "
+                                                  "in UTF-8")
+                                          : SLICE("the body must be application/json in UTF-8"));
+  }
+  struct slice coding = input->header(input->header_arg, "Content-Encoding");
+  if (coding.size > 0 && !slice_equal_ignore_case(coding, SLICE("identity"))) {
+    // What would have been accepted (RFC 9110, section 15.5.16).
+    reply_add_header(exchange, SLICE("Accept-Encoding"), SLICE("identity"));
+    return refuse_media(exchange, SLICE("the body must come without a content coding"));
+  }
+  return STEP_NEXT;
+}
+
+// Tells whether the body is judged when it has arrived, because it may turn out empty, which is no body. One with a
+// type is judged before, where the route takes bodies.
+static bool is_judged_later(const struct exchange *exchange)
+{
+  bool means_one = exchange->input.content_type.size > 0 && exchange->route.binding->body != CONTRACT_BODY_NONE;
+  return exchange->input.body_may_be_empty && !means_one;
+}
+
+static enum step_result begin_body(struct exchange *exchange)
+{
+  if (!exchange->input.has_body)
+    return STEP_NEXT;
+  if (is_judged_later(exchange))
+    return STEP_WANT_BODY;
+  enum step_result result = check_body(exchange);
+  if (result != STEP_NEXT)
+    return result;
+  if (exchange->input.body_bytes > exchange_method(exchange)->max_body_bytes)
+    return exchange_refuse_large_body(exchange);
+  return STEP_WANT_BODY;
+}
+
+static enum step_result judge_body(struct exchange *exchange)
+{
+  bool is_unjudged = exchange->input.has_body && exchange->body.size > 0 && is_judged_later(exchange);
+  return is_unjudged ? check_body(exchange) : STEP_NEXT;
+}
+
+// ---- translate ----
+
+static enum step_result translate(struct exchange *exchange)
+{
+  struct transcode_request request = {
+      .route = &exchange->route,
+      .query = exchange->input.query,
+      .body = exchange->body,
+      .merge_patch = media_type_is_merge_patch(exchange->input.content_type),
+      .header = exchange->input.header,
+      .header_arg = exchange->input.header_arg,
+  };
+  struct violations violations;
+  violations_init(&violations, &exchange->arena);
+  if (transcode_request_to_wire(&request, &exchange->arena, &exchange->wire, &violations) != STATUS_OK)
+    return exchange_refuse_violations(exchange, &violations);
+  exchange->message = strbuf_slice(&exchange->wire);
+  return STEP_NEXT;
+}
+
+// ---- failures ----
+
+static enum step_result fail(struct exchange *exchange, const struct problem *problem, uint32_t retry_after_ms)
+{
+  (void)retry_after_ms;
+  strbuf_clear(&exchange->out);
+  problem_write(problem, &exchange->out);
+  exchange_finish_reply(exchange, problem->http_status, PROBLEM_CONTENT_TYPE, NO_STORE);
+  return STEP_REPLIED;
+}
+
+// ---- success ----
+
+struct emitted {
+  struct exchange *exchange;
+  struct slice etag;
+};
+
+// Adds a response field as a header. Name and value are copied, because they may live shorter than the reply. The value
+// cannot end the header early, because the transcoder refuses control characters.
+static void add_response_header(void *arg, const char *name, struct slice value)
+{
+  struct emitted *emitted = arg;
+  struct exchange *exchange = emitted->exchange;
+  struct slice kept = arena_copy(&exchange->arena, value);
+  if (slice_equal_ignore_case(slice_from_string(name), SLICE("ETag"))) {
+    emitted->etag = kept;
+    exchange->reply.has_etag = true;
+  }
+  reply_add_header(exchange, slice_from_string(arena_string(&exchange->arena, slice_from_string(name))), kept);
+}
+
+static enum status add_location(struct exchange *exchange, const struct contract_method *method, struct slice wire)
+{
+  if (method->location == NULL)
+    return STATUS_OK;
+  strbuf_clear(&exchange->out);
+  enum status status = transcode_location(method, wire, &exchange->out);
+  if (status == STATUS_OK && exchange->out.size > 0)
+    reply_add_header(exchange, SLICE("Location"), arena_copy(&exchange->arena, strbuf_slice(&exchange->out)));
+  return status;
+}
+
+// Returns the Cache-Control of a success. A shared cache may keep only what everybody may see. A client may keep what
+// has an ETag, and asks each time whether it is still the same.
+static const char *choose_cache_control(struct exchange *exchange, const struct contract_method *method)
+{
+  if (!method->no_side_effects)
+    return NO_STORE;
+  if (policy_needs_token(&method->policy))
+    return exchange->reply.has_etag ? "private, no-cache" : NO_STORE;
+  if (method->cache_ttl_ms < 1000)
+    return "no-cache";
+  return arena_printf(&exchange->arena, "public, max-age=%u", method->cache_ttl_ms / 1000);
+}
+
+// Finds the message that is the reply's body: the response, or the field of it that response_body names.
+static bool find_reply_message(const struct contract_binding *binding, struct slice wire,
+                               const struct contract_message **message, struct slice *bytes)
+{
+  *message = binding->method->output;
+  *bytes = wire;
+  if (binding->response_body_field == NULL)
+    return true;
+  *message = binding->response_body_field->message;
+  *bytes = (struct slice){0};
+  struct wire_reader reader = wire_reader_make(wire);
+  struct wire_field field;
+  enum wire_result result;
+  while ((result = wire_read(&reader, &field)) == WIRE_FIELD)
+    if (field.number == binding->response_body_field->number && field.type == WIRE_BYTES)
+      *bytes = field.bytes;
+  return result == WIRE_END;
+}
+
+// Answers a read whose If-Match names another state than the one that was read.
+static enum step_result fail_precondition(struct exchange *exchange)
+{
+  exchange_drop_headers(exchange);
+  return exchange_fail(exchange, &(struct failure){.code = STATUS_ABORTED,
+                                                   .http_status = 412,
+                                                   .reason = "ETAG_MISMATCH",
+                                                   .detail = SLICE("its ETag is none of those in If-Match")});
+}
+
+static enum step_result finish_success(struct exchange *exchange)
+{
+  const struct contract_method *method = exchange_method(exchange);
+  exchange_finish_reply(exchange, method->success_status, "application/json", choose_cache_control(exchange, method));
+  return STEP_REPLIED;
+}
+
+// Begins a large reply, of which a copy is kept: the bytes of the call are gone once this step ends. A very large one
+// waits behind others and pauses for them, so what is left of it is no part of the time that such a call takes, and
+// holds nobody up: gateway.answers bounds how much of it there is.
+static enum step_result begin_pieces(struct exchange *exchange, const struct contract_message *message,
+                                     struct slice bytes)
+{
+  strbuf_clear(&exchange->wire);
+  strbuf_add(&exchange->wire, bytes);
+  if (pacing_is_very_large(bytes.size))
+    exchange_note_sent(exchange);
+  exchange->pieces = transcode_pieces_begin(message, strbuf_slice(&exchange->wire), &exchange->arena, &exchange->out);
+  return STEP_WRITE;
+}
+
+// Answers a read that has come back, but cannot be written in the time that the client has set.
+static enum step_result refuse_late_write(struct exchange *exchange)
+{
+  strbuf_free(&exchange->wire);
+  exchange_drop_headers(exchange);
+  return exchange_fail(exchange, &(struct failure){.code = STATUS_DEADLINE_EXCEEDED,
+                                                   .detail = SLICE("the time that the request gives itself was over "
+                                                                   "before its large answer was written")});
+}
+
+// What changes something is answered in any case: its client would not know the outcome.
+static bool is_too_late(const struct exchange *exchange)
+{
+  return exchange->deadline_us != DEADLINE_NONE && exchange_method(exchange)->no_side_effects &&
+         exchange->gateway->clock.now_us() >= exchange->deadline_us;
+}
+
+enum step_result exchange_write_piece(struct exchange *exchange)
+{
+  if (is_too_late(exchange))
+    return refuse_late_write(exchange);
+  bool is_done = false;
+  enum status status = transcode_pieces_write(exchange->pieces, PIECE_BYTES, &is_done);
+  if (status == STATUS_OK && !is_done)
+    return STEP_WRITE;
+  // A client may read the reply slowly, and the response need not stay as long.
+  strbuf_free(&exchange->wire);
+  return status == STATUS_OK ? finish_success(exchange) : exchange_fail_unfit(exchange);
+}
+
+static enum step_result succeed(struct exchange *exchange, struct slice payload)
+{
+  const struct contract_method *method = exchange_method(exchange);
+  const struct contract_message *message;
+  struct slice bytes;
+  struct emitted emitted = {.exchange = exchange};
+  if (!find_reply_message(exchange->route.binding, payload, &message, &bytes) ||
+      transcode_response_headers(message, bytes, &exchange->arena, add_response_header, &emitted) != STATUS_OK ||
+      add_location(exchange, method, payload) != STATUS_OK)
+    return exchange_fail_unfit(exchange);
+  bool reads = slice_equal(exchange->input.method, SLICE("GET")) || slice_equal(exchange->input.method, SLICE("HEAD"));
+  if (reads && emitted.etag.size > 0 && exchange->input.if_match.data != NULL &&
+      !if_match_holds(exchange->input.if_match, emitted.etag))
+    return fail_precondition(exchange);
+  if (reads && emitted.etag.size > 0 && if_none_match_holds(exchange->input.if_none_match, emitted.etag)) {
+    exchange_finish_reply(exchange, 304, NULL, choose_cache_control(exchange, method));
+    return STEP_REPLIED;
+  }
+  if (method->success_status == 204) {
+    exchange_finish_reply(exchange, 204, NULL, choose_cache_control(exchange, method));
+    return STEP_REPLIED;
+  }
+  strbuf_clear(&exchange->out);
+  if (bytes.size > AT_ONCE_BYTES)
+    return begin_pieces(exchange, message, bytes);
+  return transcode_wire_to_json(message, bytes, &exchange->out) == STATUS_OK ? finish_success(exchange)
+                                                                             : exchange_fail_unfit(exchange);
+}
+
+const struct protocol protocol_rest = {
+    .name = "rest",
+    .find_method = find_route,
+    .begin_body = begin_body,
+    .judge_body = judge_body,
+    .translate = translate,
+    .succeed = succeed,
+    .fail = fail,
+};
