@@ -9,7 +9,7 @@
 #include "common/contract/path_template.h"
 
 #define MAX_PATH_SEGMENTS 64u
-// Of a node with more literals than these they are found by their hashes.
+// A node with more literals than these has a table of them.
 #define MAX_LISTED_LITERALS 8u
 // What is decoded of a segment with escapes to find it by its hash. A longer one is compared with every literal.
 #define MAX_DECODED_BYTES 256u

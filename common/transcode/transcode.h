@@ -55,9 +55,9 @@ struct transcode_wire_request {
 // Lets the bytes pass. As with JSON, fields that only the service sets are left out, unless a route of the method names
 // them in its path, and so are fields that the contract does not have; UUIDs are in lower case; and a field that a
 // header fills is taken from there where the message does not have it. `message` is `wire` itself where nothing had to
-// change, else a view of `out`. INVALID_ARGUMENT with `violations` filled where the bytes are no such message, a text is
-// not UTF-8, a list has more items than its rules allow, or a message is given twice. The other rules of options.proto
-// are left to the service, which checks them in any case.
+// change, else a view of `out`. INVALID_ARGUMENT with `violations` filled where the bytes are no such message, a text
+// is not UTF-8, a list has more items than its rules allow, or a message is given twice. The other rules of
+// options.proto are left to the service, which checks them in any case.
 enum status transcode_request_from_wire(const struct transcode_wire_request *request, struct strbuf *out,
                                         struct slice *message, struct violations *violations) MUST_CHECK;
 // Lets a response pass in the same way: without `secret` fields, and without those that the contract does not have.
