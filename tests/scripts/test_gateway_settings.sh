@@ -58,6 +58,7 @@ values_are_checked() {
   refuses_value GATEWAY_LISTEN '127.0.0.1:8080; include x' "an address and a port"
   refuses_value GATEWAY_LISTEN 127.0.0.1:65536 "an address and a port"
   refuses_value GATEWAY_ADVERTISE 10.0.0.7/8 "a host name or an address"
+  refuses_value GRPC_LISTEN 8081 "an address and a port"
   refuses_value HTTPS_LISTEN ::1 "an address and a port" HTTPS_PORT=1
   refuses_value HTTPS_PORT 65536 "a whole number from 1 to 65535"
   refuses_value HTTPS_PORT '1|e' "a whole number from 1 to 65535"
