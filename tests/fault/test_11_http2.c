@@ -142,20 +142,6 @@ Test(fault_11_http2, requests_that_are_reset_at_once, .fini = stop_gateway)
   strbuf_free(&headers);
 }
 
-Test(fault_11_http2, calls_without_tls_that_are_reset_at_once, .fini = stop_gateway)
-{
-  struct strbuf headers;
-  strbuf_init(&headers, 0);
-  http2_add_headers(&headers, "POST", "/auth.v1.AuthService/Login", NULL);
-  expect_resets_bounded("gateway-97", (struct http2_attack_kind){.name = "rapid reset without TLS",
-                                                                 .go_on = http2_upload_and_reset,
-                                                                 .ends = true,
-                                                                 .reads = true,
-                                                                 .is_plain = true,
-                                                                 .arg = &headers});
-  strbuf_free(&headers);
-}
-
 // These requests end before they reach a service.
 Test(fault_11_http2, uploads_that_are_reset_at_once, .fini = stop_gateway)
 {
@@ -166,6 +152,20 @@ Test(fault_11_http2, uploads_that_are_reset_at_once, .fini = stop_gateway)
                                                                  .go_on = http2_upload_and_reset,
                                                                  .ends = true,
                                                                  .reads = true,
+                                                                 .arg = &headers});
+  strbuf_free(&headers);
+}
+
+Test(fault_11_http2, uploads_without_tls_that_are_reset_at_once, .fini = stop_gateway)
+{
+  struct strbuf headers;
+  strbuf_init(&headers, 0);
+  http2_add_headers(&headers, "POST", "/v1/auth/login", NULL);
+  expect_resets_bounded("gateway-97", (struct http2_attack_kind){.name = "rapid reset without TLS",
+                                                                 .go_on = http2_upload_and_reset,
+                                                                 .ends = true,
+                                                                 .reads = true,
+                                                                 .is_plain = true,
                                                                  .arg = &headers});
   strbuf_free(&headers);
 }
