@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # deploy/local/stack where nothing runs: each command says so in one line, and down is no failure. After `down` another stack
-# can start at once; how many instances there are is known to later commands.
+# can start at once; how many instances there are is known to later commands. BULKHEAD_BIN is the folder of the programs
+# (build/release/bin).
 # shellcheck source=tests/scripts/support.sh
 . "$(dirname "$0")/support.sh"
 RUN_DIR=$folder
 export RUN_DIR
+out=$(dirname "${BULKHEAD_BIN:-build/release/bin}")
 
 # expect CODE COMMAND...: the command ends with this code and says in one line that nothing runs.
 expect() {
@@ -120,7 +122,7 @@ up_refuses_wrong_settings() {
 
 up_without_consul_starts_nothing() {
   local said code
-  said=$(RUN_DIR="$folder/fresh" BULKHEAD_CONSUL=/nonexistent deploy/local/stack up --detach 2>&1)
+  said=$(RUN_DIR="$folder/fresh" OUT="$out" BULKHEAD_CONSUL=/nonexistent deploy/local/stack up --detach 2>&1)
   code=$?
   [ "$code" -eq 1 ] || fail "up without Consul ended with $code: $said"
   [ "$said" = "bulkhead: no Consul is installed; run: make deps" ] || fail "up without Consul said: $said"
