@@ -1,5 +1,5 @@
-// Calls of gRPC as a client sees them that looks at the bytes: over TLS, and what nginx refuses by itself. grpc-js
-// makes the calls without TLS (tests/web/grpc.test.ts).
+// Calls of gRPC as a client sees them that looks at the bytes. grpc-js makes those without TLS
+// (tests/web/grpc.test.ts).
 #include <criterion/criterion.h>
 #include <curl/curl.h>
 #include <string.h>
@@ -46,19 +46,4 @@ Test(e2e_27_grpc, over_http_1_1_is_refused_in_words_of_rest)
 {
   struct http_reply reply = get_item(NULL, NULL, "01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b", CURL_HTTP_VERSION_1_1);
   ASSERT_PROBLEM(reply, 505, "UNIMPLEMENTED");
-}
-
-// nginx refuses what announces more than 4 MiB before any of our code runs.
-Test(e2e_27_grpc, what_nginx_refuses_has_a_status_of_grpc, .fini = stop_gateway)
-{
-  enum { TOO_LARGE = 5 * 1024 * 1024 };
-  gateway = gateway_start("gateway-63");
-  char *body = calloc(1, TOO_LARGE);
-  struct http_reply reply =
-      HTTP(.path = GET_ITEM, .base_url = gateway.grpc_url, .content_type = "application/grpc", .body = body,
-           .body_size = TOO_LARGE, .http_version = CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE);
-  free(body);
-  ASSERT_STATUS(reply, 200);
-  cr_expect_str_eq(http_header(&reply, "grpc-status"), "8");
-  cr_expect_eq(reply.body_size, 0);
 }

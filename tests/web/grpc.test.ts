@@ -1,5 +1,6 @@
 // Calls of gRPC by grpc-js, which reads the contracts themselves: the messages, the statuses and what goes with them.
 import assert from "node:assert/strict";
+import { connect } from "node:http2";
 import { after, before, test } from "node:test";
 import * as grpc from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
@@ -146,6 +147,25 @@ test("a message that is larger than the method takes is refused", async () => {
   const error = await failureOf(items, "CreateItem", { item: { sku: "GRPC-3", name: "a".repeat(1 << 20) } });
   assert.equal(error.code, grpc.status.RESOURCE_EXHAUSTED);
   assert.match(error.details, /524288 bytes at most/);
+});
+
+// nginx refuses what announces more than 4 MiB before any of the gateway's own code runs.
+test("what nginx refuses has a status of gRPC, too", async () => {
+  const session = connect(`http://${ADDRESS}`);
+  const request = session.request({
+    ":method": "POST",
+    ":path": "/item.v1.ItemService/GetItem",
+    "content-type": "application/grpc",
+    "content-length": 5 << 20,
+  });
+  const headers = await new Promise<Record<string, unknown>>((resolve, reject) => {
+    request.on("response", (found) => resolve(found));
+    request.on("error", reject);
+  });
+  request.destroy();
+  session.destroy();
+  assert.equal(headers[":status"], 200);
+  assert.equal(headers["grpc-status"], "8");
 });
 
 test("many calls at once over one connection are all answered", async () => {
