@@ -213,7 +213,7 @@ struct contract_binding {
 struct contract_path_variable {
   const struct contract_field *path[CONTRACT_MAX_FIELD_PATH];
   size_t depth;
-  bool multi_segment;  // the template ends in "**": the value may hold slashes
+  bool multi_segment;  // it has several segments of the template or a "**": its value may hold slashes
 };
 
 // A permission that a service declares.
@@ -251,7 +251,7 @@ const struct contract_message *contract_message(const struct contract *contract,
 const struct contract_method *contract_method_by_name(const struct contract *contract, struct slice full_name);
 const struct contract_message *contract_message_by_name(const struct contract *contract, struct slice full_name);
 
-// ---- routing (google.api.http templates; a literal beats a variable) ----
+// ---- routing (google.api.http templates) ----
 
 #define CONTRACT_MAX_VARIABLES 8
 struct contract_route {
@@ -259,10 +259,11 @@ struct contract_route {
   struct slice values
       [CONTRACT_MAX_VARIABLES];  // values of the path variables, still percent-encoded; views into the request's path
 };
-// Finds the binding for an HTTP method and a raw path without query. NOT_FOUND when no route has the path, and for
-// every path with an empty segment, "." or "..", also percent-encoded. UNIMPLEMENTED when the path is known, but not
-// with this HTTP method: `allow`, if not NULL, is set to the value of the Allow header ("GET, HEAD, PATCH, DELETE,
-// OPTIONS"). HEAD is routed as GET.
+// Finds the binding for an HTTP method and a raw path without query. Of several templates that match the path, segment
+// by segment from the left, a literal beats `*`, and `*` beats `**`; of two `**` in one place the one with more
+// segments behind it counts. NOT_FOUND when no route has the path, and for every path with an empty segment, "." or
+// "..", also percent-encoded. UNIMPLEMENTED when the path is known, but not with this HTTP method: `allow`, if not
+// NULL, is set to the value of the Allow header ("GET, HEAD, PATCH, DELETE, OPTIONS"). HEAD is routed as GET.
 enum status contract_route(const struct contract *contract, struct slice http_method, struct slice path,
                            struct contract_route *route, const char **allow) MUST_CHECK;
 // Returns the value of the Allow header of a raw path: every HTTP method that it has a route for, HEAD beside GET, and

@@ -49,12 +49,14 @@ static const char *parse_plain_segment(struct parser *parser)
   struct path_template *out = parser->out;
   if (out->segment_count == TEMPLATE_MAX_SEGMENTS)
     return "it has too many segments";
-  if (out->segment_count > 0 && out->segments[out->segment_count - 1].kind == SEGMENT_REST)
-    return "** must be the last segment";
   enum segment_kind kind = SEGMENT_LITERAL;
   struct slice literal = {0};
   if (take(parser, '*')) {
     kind = take(parser, '*') ? SEGMENT_REST : SEGMENT_ANY;
+    if (kind == SEGMENT_REST && out->rest != TEMPLATE_NO_REST)
+      return "it has ** twice, so a path could be divided between them in several ways";
+    if (kind == SEGMENT_REST)
+      out->rest = out->segment_count;
   } else {
     literal = take_while(parser, is_literal_byte);
     if (literal.size == 0)
@@ -98,7 +100,7 @@ static const char *parse_variable(struct parser *parser)
 const char *path_template_parse(struct slice text, struct path_template *out)
 {
   struct parser parser = {.text = text, .out = out};
-  *out = (struct path_template){0};
+  *out = (struct path_template){.rest = TEMPLATE_NO_REST};
   if (!take(&parser, '/'))
     return "it must begin with /";
   do {

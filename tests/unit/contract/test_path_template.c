@@ -93,8 +93,10 @@ Test(path_template, refuses_what_is_no_template)
       {"/v1/{}", "a variable has no name"},
       {"/v1/{=*}", "a variable has no name"},
       {"/v1/{id}x", "it has a character that is not allowed"},
-      {"/v1/**/a", "** must be the last segment"},
-      {"/v1/{rest=**}/{id}", "** must be the last segment"},
+      {"/v1/**/a/**", "it has ** twice, so a path could be divided between them in several ways"},
+      {"/v1/{rest=**}/{more=**}", "it has ** twice, so a path could be divided between them in several ways"},
+      {"/v1/{rest=**/a/**}", "it has ** twice, so a path could be divided between them in several ways"},
+      {"/v1/***", "it has a character that is not allowed"},
       {"/v1/a:", "its verb is empty"},
       {"/v1/a:b:c", "it has a character that is not allowed"},
       {"/v1/a:b/c", "it has a character that is not allowed"},
@@ -135,4 +137,163 @@ Test(path_template, ends_where_its_text_ends)
   cr_expect_null(parsed.verb.data);
   cr_expect_not_null(path_template_parse(slice_make("/v1/{a}", 6), &parsed));
   cr_expect_not_null(path_template_parse(slice_make("/v1", 0), &parsed));
+}
+
+// ---- the grammar, kind by kind ----
+
+// A template and what it is made of: its segments, its variables with the segments that they have, its verb. Where
+// `segments` is NULL the template is refused, and `why` says for what reason that is right.
+struct template_case {
+  const char *text;
+  const char *segments;
+  const char *variables;
+  const char *verb;
+  const char *why;
+};
+
+static const struct template_case CASES[] = {
+    // Literals and wildcards, at each place.
+    {"/shops", "shops", "", NULL, NULL},
+    {"/shops/open", "shops open", "", NULL, NULL},
+    {"/*", "*", "", NULL, NULL},
+    {"/**", "**", "", NULL, NULL},
+    {"/shops/*", "shops *", "", NULL, NULL},
+    {"/shops/**", "shops **", "", NULL, NULL},
+    {"/*/**", "* **", "", NULL, NULL},
+    {"/*/shops/**", "* shops **", "", NULL, NULL},
+    {"/**/shops", "** shops", "", NULL, NULL},
+    {"/shops/**/sold/today", "shops ** sold today", "", NULL, NULL},
+    // What is behind a "**" is counted from the end of the path, so wildcards may stand there, too.
+    {"/shops/**/*", "shops ** *", "", NULL, NULL},
+    {"/shops/**/sold/*", "shops ** sold *", "", NULL, NULL},
+    {"/**/*/**", NULL, NULL, NULL, "which segments belong to which ** is not determined"},
+    {"/shops/**/**", NULL, NULL, NULL, "which segments belong to which ** is not determined"},
+    {"/shops/**/sold/**", NULL, NULL, NULL, "which segments belong to which ** is not determined"},
+    {"/{shop=**}/sold/{day=**}", NULL, NULL, NULL, "which segments belong to which ** is not determined"},
+    // Variables of one segment, whose pattern may be left out.
+    {"/{shop}", "*", "shop[0,1)", NULL, NULL},
+    {"/{shop=*}", "*", "shop[0,1)", NULL, NULL},
+    {"/{shop.owner.id}", "*", "shop.owner.id[0,1)", NULL, NULL},
+    {"/{shop.owner.id=*}", "*", "shop.owner.id[0,1)", NULL, NULL},
+    {"/{shop=north}", "north", "shop[0,1)", NULL, NULL},
+    {"/shops/{shop}/goods/{good}", "shops * goods *", "shop[1,2) good[3,4)", NULL, NULL},
+    // Variables of several segments.
+    {"/{name=shops/*}", "shops *", "name[0,2)", NULL, NULL},
+    {"/v1/{name=shops/*}", "v1 shops *", "name[1,3)", NULL, NULL},
+    {"/v1/{name=shops/*/goods}", "v1 shops * goods", "name[1,4)", NULL, NULL},
+    {"/{item.name=*/goods/new}/sold", "* goods new sold", "item.name[0,3)", NULL, NULL},
+    {"/{shop=north/*}/{good=goods/*}/sold", "north * goods * sold", "shop[0,2) good[2,4)", NULL, NULL},
+    // Variables with a "**" at the end, in the middle and alone, and with segments behind them.
+    {"/{name=**}", "**", "name[0,1)", NULL, NULL},
+    {"/{item.name=**}", "**", "item.name[0,1)", NULL, NULL},
+    {"/v1/{name=**}", "v1 **", "name[1,2)", NULL, NULL},
+    {"/v1/{name=shops/**}", "v1 shops **", "name[1,3)", NULL, NULL},
+    {"/v1/{name=shops/**}/sold/today", "v1 shops ** sold today", "name[1,3)", NULL, NULL},
+    {"/v1/{name=shops/**/goods}/sold", "v1 shops ** goods sold", "name[1,4)", NULL, NULL},
+    {"/{item.name=shops/**/goods}", "shops ** goods", "item.name[0,3)", NULL, NULL},
+    {"/{a.b=x/*/y/**}/z", "x * y ** z", "a.b[0,4)", NULL, NULL},
+    {"/{x=a/**/b}/c", "a ** b c", "x[0,3)", NULL, NULL},
+    {"/{shop=*}/{name=**}/sold", "* ** sold", "shop[0,1) name[1,2)", NULL, NULL},
+    {"/{name=**}/{shop}/{day=d/*}", "** * d *", "name[0,1) shop[1,2) day[2,4)", NULL, NULL},
+    // Verbs, behind everything that may be last.
+    {"/shops:close", "shops", "", "close", NULL},
+    {"/v1/shops/north:close", "v1 shops north", "", "close", NULL},
+    {"/*:close", "*", "", "close", NULL},
+    {"/**:close", "**", "", "close", NULL},
+    {"/v1/*:close", "v1 *", "", "close", NULL},
+    {"/v1/**:close", "v1 **", "", "close", NULL},
+    {"/{shop}:close", "*", "shop[0,1)", "close", NULL},
+    {"/v1/{shop}:close", "v1 *", "shop[1,2)", "close", NULL},
+    {"/v1/{shop=*}/**:close", "v1 * **", "shop[1,2)", "close", NULL},
+    {"/{name=*/*}:close", "* *", "name[0,2)", "close", NULL},
+    {"/{name=**}:close", "**", "name[0,1)", "close", NULL},
+    {"/{name=shops/**/goods}:close", "shops ** goods", "name[0,3)", "close", NULL},
+    {"/v1/{name=shops/**}/sold:close", "v1 shops ** sold", "name[1,3)", "close", NULL},
+    // What is no template.
+    {"", NULL, NULL, NULL, "a template begins with a slash"},
+    {"/", NULL, NULL, NULL, "a template has a segment: /** is for all paths"},
+    {"//", NULL, NULL, NULL, "a segment is not empty"},
+    {"/shops/", NULL, NULL, NULL, "a segment is not empty"},
+    {"/shops//north", NULL, NULL, NULL, "a segment is not empty"},
+    {"shops", NULL, NULL, NULL, "a template begins with a slash"},
+    {"shops/{shop}", NULL, NULL, NULL, "a template begins with a slash"},
+    {"{shop}", NULL, NULL, NULL, "a template begins with a slash"},
+    {"{shop=/north}", NULL, NULL, NULL, "a template begins with a slash"},
+    {"/{}", NULL, NULL, NULL, "a variable has a name"},
+    {"/{=shops}", NULL, NULL, NULL, "a variable has a name"},
+    {"/{shop=}", NULL, NULL, NULL, "a segment is not empty"},
+    {"/{shop=/north}", NULL, NULL, NULL, "the segments of a variable do not begin with a slash"},
+    {"/{shop=north/}", NULL, NULL, NULL, "a segment is not empty"},
+    {"/{name=shops/{shop}}", NULL, NULL, NULL, "a variable has no variables inside"},
+    {"/{shop", NULL, NULL, NULL, "a variable ends with its brace"},
+    {"/{shop.", NULL, NULL, NULL, "a variable ends with its brace"},
+    {"/{", NULL, NULL, NULL, "a variable has a name"},
+    {"/shop}", NULL, NULL, NULL, "a brace is no part of a literal"},
+    {"/{shop=north:close}", NULL, NULL, NULL, "a verb stands behind all segments"},
+    {"/shop{shop}", NULL, NULL, NULL, "a variable has whole segments"},
+    {"/{shop}s", NULL, NULL, NULL, "a variable has whole segments"},
+    {"/shop{shop}s/sold", NULL, NULL, NULL, "a variable has whole segments"},
+    {"/{shop}-{day}", NULL, NULL, NULL, "a variable has whole segments"},
+    {"/shop*", NULL, NULL, NULL, "a wildcard is a whole segment"},
+    {"/*shop", NULL, NULL, NULL, "a wildcard is a whole segment"},
+    {"/sh**p", NULL, NULL, NULL, "a wildcard is a whole segment"},
+    {":close", NULL, NULL, NULL, "a template begins with a slash"},
+    {"/:close", NULL, NULL, NULL, "a verb stands behind a segment"},
+    {"/shops/:close", NULL, NULL, NULL, "a verb stands behind a segment"},
+    {":", NULL, NULL, NULL, "a template begins with a slash"},
+    {"/:", NULL, NULL, NULL, "a verb stands behind a segment"},
+    {"/shops:", NULL, NULL, NULL, "a verb is not empty"},
+    {"/*:", NULL, NULL, NULL, "a verb is not empty"},
+    {"/**:", NULL, NULL, NULL, "a verb is not empty"},
+    {"/{shop}:", NULL, NULL, NULL, "a verb is not empty"},
+    {"/{shop=*}/**:", NULL, NULL, NULL, "a verb is not empty"},
+    {"/shops/:", NULL, NULL, NULL, "a verb stands behind a segment"},
+    {"/shops:close:now", NULL, NULL, NULL, "a template has one verb"},
+    {"/shops:close/now", NULL, NULL, NULL, "a verb stands behind all segments"},
+    {"/sh%6Fps", NULL, NULL, NULL, "literals are written decoded, because paths are compared decoded"},
+    {"/shops?day=1", NULL, NULL, NULL, "a query is no part of a template"},
+    {"/shops/{shop name}", NULL, NULL, NULL, "a field has no space in its name"},
+    {"/caf\xC3\xA9", NULL, NULL, NULL, "a path has no such bytes but percent-encoded"},
+};
+
+static void write_segments(struct strbuf *out)
+{
+  for (size_t i = 0; i < parsed.segment_count; i++) {
+    static const char *const WILD[] = {[SEGMENT_ANY] = "*", [SEGMENT_REST] = "**"};
+    struct slice text = parsed.segments[i].kind == SEGMENT_LITERAL ? parsed.segments[i].literal
+                                                                   : slice_from_string(WILD[parsed.segments[i].kind]);
+    strbuf_printf(out, "%s" SLICE_FMT, i == 0 ? "" : " ", SLICE_ARG(text));
+  }
+}
+
+static void write_variables(struct strbuf *out)
+{
+  for (size_t i = 0; i < parsed.variable_count; i++)
+    strbuf_printf(out, "%s" SLICE_FMT "[%zu,%zu)", i == 0 ? "" : " ", SLICE_ARG(parsed.variables[i].field),
+                  parsed.variables[i].first_segment, parsed.variables[i].end_segment);
+}
+
+static void expect_parts(const struct template_case *expected)
+{
+  struct strbuf text;
+  strbuf_init(&text, 0);
+  expect_template(expected->text);
+  write_segments(&text);
+  cr_expect_str_eq(strbuf_cstring(&text), expected->segments, "%s: %s", expected->text, strbuf_cstring(&text));
+  strbuf_clear(&text);
+  write_variables(&text);
+  cr_expect_str_eq(strbuf_cstring(&text), expected->variables, "%s: %s", expected->text, strbuf_cstring(&text));
+  cr_expect(expected->verb == NULL ? parsed.verb.data == NULL : slice_equal_string(parsed.verb, expected->verb), "%s",
+            expected->text);
+  strbuf_free(&text);
+}
+
+Test(path_template, is_what_the_grammar_says)
+{
+  for (size_t i = 0; i < ARRAY_LEN(CASES); i++)
+    if (CASES[i].segments != NULL)
+      expect_parts(&CASES[i]);
+    else
+      cr_expect_not_null(path_template_parse(slice_from_string(CASES[i].text), &parsed), "\"%s\" is accepted, but %s",
+                         CASES[i].text, CASES[i].why);
 }

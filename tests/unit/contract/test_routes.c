@@ -155,6 +155,80 @@ Test(routes, wildcards)
   expect_route(fixture_test(), "REPORT", "/v1/query", "QueryAll", NULL);
 }
 
+// ---- "**" in the middle ----
+
+// Returns a contract whose method is at all these templates, which have the variables {a} and {b}.
+static const struct contract *declare_paths(const char *const *paths, size_t count)
+{
+  struct strbuf text;
+  strbuf_init(&text, 0);
+  strbuf_add_string(&text, "service S { ");
+  for (size_t i = 0; i < count; i++)
+    strbuf_printf(&text,
+                  "rpc M%zu(Q) returns (Q) { option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};"
+                  " option (google.api.http) = {get: \"%s\"}; }\n",
+                  i, paths[i]);
+  strbuf_add_string(&text, "}\nmessage Q { string a = 1; string b = 2; }\n");
+  const struct contract *contract = fixture_contract(strbuf_cstring(&text));
+  strbuf_free(&text);
+  return contract;
+}
+
+static void expect_second_value(const struct contract *contract, const char *path, const char *value)
+{
+  struct contract_route route;
+  cr_assert_eq(contract_route(contract, SLICE("GET"), slice_from_string(path), &route, NULL), STATUS_OK, "%s", path);
+  cr_expect(slice_equal_string(route.values[1], value), "%s: " SLICE_FMT, path, SLICE_ARG(route.values[1]));
+}
+
+Test(routes, a_rest_takes_what_the_segments_around_it_leave)
+{
+  static const char *const PATHS[] = {"/v1/{a=x/*/y/**}/z", "/{a=k/**/l}/m", "/n/{a=*}/{b=**}/o", "/p/{a=**}/{b=q/*}"};
+  const struct contract *contract = declare_paths(PATHS, ARRAY_LEN(PATHS));
+  expect_route(contract, "GET", "/v1/x/1/y/2/3/z", "M0", "x/1/y/2/3");
+  expect_route(contract, "GET", "/v1/x/1/y/z", "M0", "x/1/y");
+  expect_route(contract, "GET", "/v1/x/1/y/z/z", "M0", "x/1/y/z");
+  expect_nothing(contract, "GET", "/v1/x/1/y/2");
+  expect_nothing(contract, "GET", "/v1/x/y/z");
+  expect_route(contract, "GET", "/k/l/m", "M1", "k/l");
+  expect_route(contract, "GET", "/k/l/l/m", "M1", "k/l/l");
+  expect_route(contract, "GET", "/k/1/2/3/%6C/%6d", "M1", "k/1/2/3/%6C");
+  expect_nothing(contract, "GET", "/k/m");
+  expect_nothing(contract, "GET", "/k/l");
+  expect_nothing(contract, "GET", "/k/l/1/m");
+  expect_route(contract, "GET", "/n/1/2/3/o", "M2", "1");
+  expect_second_value(contract, "/n/1/2/3/o", "2/3");
+  expect_second_value(contract, "/n/1/o", "");
+  expect_nothing(contract, "GET", "/n/o");
+  expect_route(contract, "GET", "/p/1/2/q/3", "M3", "1/2");
+  expect_second_value(contract, "/p/1/2/q/3", "q/3");
+  expect_route(contract, "GET", "/p/q/3", "M3", "");
+}
+
+Test(routes, of_several_rests_the_one_with_more_behind_it_counts)
+{
+  static const char *const PATHS[] = {"/v1/{a=x/**}",       "/v1/{a=x/**}/z", "/v1/{a=x/**}/y/z", "/v1/{a=x/**}:go",
+                                      "/v1/{a=x/**}/z:go",  "/v1/{a=**}",     "/{a=**}/y/z",      "/v1/x/{a}",
+                                      "/v1/{a=x/**/*}/w/z", "/{a=**}"};
+  const struct contract *contract = declare_paths(PATHS, ARRAY_LEN(PATHS));
+  expect_route(contract, "GET", "/v1/x/1/2", "M0", "x/1/2");
+  expect_route(contract, "GET", "/v1/x/1/z", "M1", "x/1");
+  expect_route(contract, "GET", "/v1/x/1/y/z", "M2", "x/1");
+  expect_route(contract, "GET", "/v1/x/y/z", "M2", "x");
+  expect_route(contract, "GET", "/v1/x/1/2:go", "M3", "x/1/2");
+  expect_route(contract, "GET", "/v1/x/1/z:go", "M4", "x/1");
+  expect_route(contract, "GET", "/v1/u/1/z", "M5", "u/1/z");
+  expect_route(contract, "GET", "/v1", "M5", "");
+  expect_route(contract, "GET", "/v2/x/y/z", "M6", "v2/x");
+  expect_route(contract, "GET", "/v1/x/z", "M7", "z");
+  expect_route(contract, "GET", "/v1/x/1/w/z", "M8", "x/1");
+  expect_route(contract, "GET", "/v1/x/w/z", "M1", "x/w");
+  expect_route(contract, "GET", "/v2:go", "M9", "v2:go");
+  expect_route(contract, "GET", "/", "M9", "");
+  expect_nothing(contract, "GET", "//");
+  expect_nothing(contract, "GET", "/v1/x/1/");
+}
+
 Test(routes, a_path_of_very_many_segments_ends)
 {
   struct strbuf path = {0};

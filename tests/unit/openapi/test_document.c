@@ -159,3 +159,16 @@ Test(openapi, schemas_of_texts_and_enums_in_requests)
   EXPECT_VALUE("[\"COLOUR_UNSPECIFIED\",\"COLOUR_BLUE\"]", json, "components", "schemas", "t.v1.Colour", "enum");
   EXPECT_VALUE("[\"up\",\"down\"]", json, "components", "schemas", ruled, "properties", "word", "enum");
 }
+
+Test(openapi, a_rest_in_the_middle_is_a_parameter)
+{
+  struct slice json = write_document(
+      load_contract("service S { rpc Get(Q) returns (Q) { option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};"
+                    " option (google.api.http) = {get: \"/v1/{name=shops/**/goods}/{day}:read\""
+                    " additional_bindings {get: \"/v1/days/**/{day}\"}}; } }\n"
+                    "message Q { string name = 1; string day = 2; }\n"));
+  struct slice parameters = VALUE(json, "paths", "/v1/{name}/{day}:read", "get", "parameters");
+  cr_assert(holds(parameters, "\"shops/example/goods\""));
+  parameters = VALUE(json, "paths", "/v1/days/{segment3}/{day}", "get", "parameters");
+  cr_assert(holds(parameters, "\"segment3\""));
+}
