@@ -95,9 +95,10 @@ static void add_name(struct strbuf *out, const char *name)
 
 void cors_write_allowed(const struct contract *contract, struct strbuf *out)
 {
-  static const char *const OWN[] = {"Authorization",   "Content-Type", "Idempotency-Key",   "If-Match",
-                                    "If-None-Match",   "X-Request-Id", "traceparent",       "tracestate",
-                                    "Request-Timeout", "Grpc-Timeout", "Connect-Timeout-Ms"};
+  static const char *const OWN[] = {"Authorization",   "Content-Type", "Idempotency-Key",    "If-Match",
+                                    "If-None-Match",   "X-Request-Id", "traceparent",        "tracestate",
+                                    "Request-Timeout", "Grpc-Timeout", "Connect-Timeout-Ms", "Grpc-Encoding",
+                                    "X-Grpc-Web",      "X-User-Agent"};
   for (size_t i = 0; i < ARRAY_LEN(OWN); i++)
     add_name(out, OWN[i]);
   for (size_t i = 0; i < contract_message_count(contract); i++) {
@@ -109,9 +110,21 @@ void cors_write_allowed(const struct contract *contract, struct strbuf *out)
 
 void cors_write_exposed(const struct contract *contract, struct strbuf *out)
 {
-  static const char *const OWN[] = {
-      "ETag",  "Location", "Retry-After",     "RateLimit",    "RateLimit-Policy", "X-Request-Id",
-      "Allow", "Accept",   "Accept-Encoding", "Accept-Patch", "WWW-Authenticate"};
+  static const char *const OWN[] = {"ETag",
+                                    "Location",
+                                    "Retry-After",
+                                    "RateLimit",
+                                    "RateLimit-Policy",
+                                    "X-Request-Id",
+                                    "Allow",
+                                    "Accept",
+                                    "Accept-Encoding",
+                                    "Accept-Patch",
+                                    "WWW-Authenticate",
+                                    "Grpc-Status",
+                                    "Grpc-Message",
+                                    "Grpc-Status-Details-Bin",
+                                    "Grpc-Accept-Encoding"};
   for (size_t i = 0; i < ARRAY_LEN(OWN); i++)
     add_name(out, OWN[i]);
   for (size_t i = 0; i < contract_message_count(contract); i++) {

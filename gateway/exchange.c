@@ -143,7 +143,7 @@ enum exchange_next exchange_start(struct exchange *exchange, const struct exchan
 size_t exchange_body_limit(const struct exchange *exchange)
 {
   CHECK(exchange->state == EXCHANGE_STATE_WANTS_BODY);
-  return exchange_method(exchange)->max_body_bytes + exchange->protocol->framing_bytes;
+  return protocol_body_limit(exchange->protocol, exchange_method(exchange));
 }
 
 enum exchange_next exchange_body(struct exchange *exchange, struct slice body)

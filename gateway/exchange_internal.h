@@ -80,7 +80,7 @@ struct exchange {
   struct arena arena;
   struct strbuf wire;     // wire bytes of the request message, then of a large response
   struct strbuf out;      // the reply's body
-  struct strbuf scratch;  // values of reply headers
+  struct strbuf scratch;  // a body that had to be decoded, then values of reply headers
   struct exchange *next_spare;
 };
 

@@ -1,6 +1,6 @@
 // The steps from the request's head to the call: find the method, read the body, translate it and call the service.
-// What of it differs between protocols is in rest.c and grpc.c. Who calls is found out in exchange_authenticate.c, what
-// he may do is judged in exchange_rights.c.
+// What of it differs between protocols is in rest.c, grpc.c and their like. Who calls is found out in
+// exchange_authenticate.c, what he may do is judged in exchange_rights.c.
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/compiler.h"

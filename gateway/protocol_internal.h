@@ -10,6 +10,7 @@
 struct protocol {
   const char *name;      // for logs and metrics
   size_t framing_bytes;  // that a body has beside its message
+  bool is_base64;        // bodies are in base64, frames and all
   // Finds the method that the request calls.
   enum step_result (*find_method)(struct exchange *exchange);
   // Judges the request's head for its body: asks for that, or hands on where there is none.
@@ -26,10 +27,28 @@ struct protocol {
 
 extern const struct protocol protocol_rest;
 extern const struct protocol protocol_grpc;
+extern const struct protocol protocol_grpc_web;
+extern const struct protocol protocol_grpc_web_text;
 
 // Returns the protocol of a request, by what its head says.
 const struct protocol *protocol_find(const struct exchange_input *input);
-// Tells whether the content type is that of gRPC.
-bool grpc_is_meant(const struct exchange_input *input);
+// Returns how many bytes the body of a call may have.
+size_t protocol_body_limit(const struct protocol *protocol, const struct contract_method *method);
+// Returns the value of the Allow header of a path that names a method, NULL for any other path.
+const char *protocol_allow(const struct contract *contract, struct slice path);
+// Finds the method that the path "/package.Service/Method" names, among those that can be called from outside.
+enum step_result protocol_find_method(struct exchange *exchange);
+// Answers a request whose form is not that of its protocol.
+enum step_result protocol_refuse(struct exchange *exchange, enum status code, const char *detail);
+// Expands what has come as gzip into exchange.out.
+enum step_result protocol_expand(struct exchange *exchange, struct slice compressed, struct slice *message);
+// Lets the protobuf bytes of exchange.message pass, as far as JSON would.
+enum step_result protocol_translate_wire(struct exchange *exchange);
+
+// Returns the code of a failure. What HTTP has a status of its own for may have another code in REST.
+static inline enum status protocol_failure_code(const struct problem *problem)
+{
+  return problem->http_status == 413 ? STATUS_RESOURCE_EXHAUSTED : problem->code;
+}
 
 #endif

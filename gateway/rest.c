@@ -1,8 +1,8 @@
 // The protocol of REST: JSON over the routes of google.api.http, failures as problem documents.
 #include "common/base/check.h"
 #include "common/base/wire.h"
+#include "gateway/grpc_internal.h"
 #include "gateway/pacing.h"
-#include "gateway/protocol_internal.h"
 
 // A response of more bytes is written in pieces, of about this many bytes of JSON each. A piece takes a tenth of a
 // millisecond.
@@ -14,21 +14,25 @@
 // Answers a call of gRPC that has not come over HTTP/2: its client could not read an answer of gRPC either.
 static enum step_result refuse_grpc(struct exchange *exchange)
 {
-  return exchange_fail(exchange, &(struct failure){.code = STATUS_UNIMPLEMENTED,
-                                                   .http_status = 505,
-                                                   .reason = "HTTP_VERSION_NOT_SUPPORTED",
-                                                   .detail = SLICE("gRPC needs HTTP/2")});
+  return exchange_fail(exchange,
+                       &(struct failure){.code = STATUS_UNIMPLEMENTED,
+                                         .http_status = 505,
+                                         .reason = "HTTP_VERSION_NOT_SUPPORTED",
+                                         .detail = SLICE("gRPC needs HTTP/2; over HTTP/1.1 there is gRPC-Web")});
 }
 
 static enum step_result find_route(struct exchange *exchange)
 {
   const struct exchange_input *input = &exchange->input;
-  if (grpc_is_meant(input))
+  if (grpc_read_type(input->content_type) == GRPC_TYPE_NATIVE)
     return refuse_grpc(exchange);
   const char *allow = NULL;
   struct contract_route route = {0};
   enum status status = contract_route(exchange->gateway->api->contract, input->method, input->path, &route, &allow);
-  if (status == STATUS_UNIMPLEMENTED && slice_equal(input->method, SLICE("OPTIONS")))
+  // A preflight does not say which protocol the request speaks that will follow.
+  if (status == STATUS_NOT_FOUND)
+    allow = protocol_allow(exchange->gateway->api->contract, input->path);
+  if (allow != NULL && slice_equal(input->method, SLICE("OPTIONS")))
     return exchange_describe(exchange, slice_from_string(allow));
   if (status == STATUS_UNIMPLEMENTED) {
     reply_add_header(exchange, SLICE("Allow"), slice_from_string(allow));
