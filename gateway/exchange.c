@@ -222,9 +222,9 @@ void exchange_give_up_excess(struct gateway *gateway)
 
 // Returns the value of the Allow header for a method that nginx itself refuses (TRACE and CONNECT everywhere). A path
 // without a route is one of the pages that nginx and the gateway serve by themselves, which can only be read.
-static struct slice list_allowed_methods(const struct exchange *exchange)
+static struct slice list_allowed_methods(struct exchange *exchange)
 {
-  const char *allow = contract_allow(exchange->gateway->api->contract, exchange->input.path);
+  const char *allow = contract_allow(exchange->gateway->api->contract, exchange->input.path, &exchange->arena);
   return allow == NULL ? SLICE("GET, HEAD, OPTIONS") : slice_from_string(allow);
 }
 

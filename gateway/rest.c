@@ -26,12 +26,16 @@ static enum step_result find_route(struct exchange *exchange)
   const struct exchange_input *input = &exchange->input;
   if (grpc_read_type(input->content_type) == GRPC_TYPE_NATIVE)
     return refuse_grpc(exchange);
+  const struct contract *contract = exchange->gateway->api->contract;
+  uint32_t allowed = 0;
   const char *allow = NULL;
   struct contract_route route = {0};
-  enum status status = contract_route(exchange->gateway->api->contract, input->method, input->path, &route, &allow);
+  enum status status = contract_route(contract, input->method, input->path, &route, &allowed);
+  if (status == STATUS_UNIMPLEMENTED)
+    allow = contract_allow_header(contract, allowed, &exchange->arena);
   // A preflight does not say which protocol the request speaks that will follow.
   if (status == STATUS_NOT_FOUND)
-    allow = protocol_allow(exchange->gateway->api->contract, input->path);
+    allow = protocol_allow(contract, input->path);
   if (allow != NULL && slice_equal(input->method, SLICE("OPTIONS")))
     return exchange_describe(exchange, slice_from_string(allow));
   if (status == STATUS_UNIMPLEMENTED) {

@@ -196,7 +196,7 @@ struct contract_service {
 // One HTTP route to a method.
 struct contract_binding {
   const struct contract_method *method;
-  const char *http_method;  // "GET"
+  const char *http_method;  // "GET"; "*": any
   const char *path;         // the template as written: "/v1/items/{id}"
   // The part of the request message that the HTTP body fills: none, the whole message, or one field.
   enum { CONTRACT_BODY_NONE, CONTRACT_BODY_ALL, CONTRACT_BODY_FIELD } body;
@@ -261,13 +261,20 @@ struct contract_route {
 };
 // Finds the binding for an HTTP method and a raw path without query. Of several templates that match the path, segment
 // by segment from the left, a literal beats `*`, and `*` beats `**`; of two `**` in one place the one with more
-// segments behind it counts. NOT_FOUND when no route has the path, and for every path with an empty segment, "." or
-// "..", also percent-encoded. UNIMPLEMENTED when the path is known, but not with this HTTP method: `allow`, if not
-// NULL, is set to the value of the Allow header ("GET, HEAD, PATCH, DELETE, OPTIONS"). HEAD is routed as GET.
+// segments behind it counts. Of the routes of one template, that of the HTTP method beats one for any (custom {kind:
+// "*"}). NOT_FOUND when no route has the path, and for every path with an empty segment, "." or "..", also
+// percent-encoded. UNIMPLEMENTED when the path is known, but not with this HTTP method: `allowed`, if not NULL, is set
+// to those that it has, for contract_allow_header. HEAD is routed as GET. OPTIONS is UNIMPLEMENTED where only a route
+// for any method has the path: the gateway answers it by itself.
 enum status contract_route(const struct contract *contract, struct slice http_method, struct slice path,
-                           struct contract_route *route, const char **allow) MUST_CHECK;
-// Returns the value of the Allow header of a raw path: every HTTP method that it has a route for, HEAD beside GET, and
-// OPTIONS; those of all paths for "*" (RFC 9110, section 9.3.7). NULL when no route has the path.
-const char *contract_allow(const struct contract *contract, struct slice path);
+                           struct contract_route *route, uint32_t *allowed) MUST_CHECK;
+bool contract_takes_any_method(const struct contract_binding *binding);
+// Returns the value of an Allow header ("GET, HEAD, PATCH, DELETE, OPTIONS"): these HTTP methods, HEAD beside GET, and
+// OPTIONS, which every path answers. Where any is taken, it lists the usual ones and all that some route has; a list of
+// names cannot say that others are taken as well.
+const char *contract_allow_header(const struct contract *contract, uint32_t http_methods, struct arena *arena);
+// Returns the value of the Allow header of a raw path; that of all paths for "*" (RFC 9110, section 9.3.7). NULL when
+// no route has the path.
+const char *contract_allow(const struct contract *contract, struct slice path, struct arena *arena);
 
 #endif

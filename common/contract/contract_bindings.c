@@ -2,7 +2,7 @@
 #include "common/contract/builder_internal.h"
 #include "common/contract/path_template.h"
 
-#define MAX_CUSTOM_METHOD_BYTES 16
+#define MAX_CUSTOM_METHOD_BYTES 32
 
 struct pattern {
   const char *http_method;
@@ -47,13 +47,21 @@ static struct pattern rule_pattern(const Google__Api__HttpRule *rule)
   }
 }
 
+// Whether the gateway can route requests of this HTTP method. HEAD is answered wherever GET is, and nginx lets neither
+// CONNECT nor TRACE in.
 static bool is_http_method(const char *method)
 {
+  static const char *const OTHERS[] = {"HEAD", "CONNECT", "TRACE"};
+  if (strcmp(method, "*") == 0)
+    return true;
+  for (size_t i = 0; i < ARRAY_LEN(OTHERS); i++)
+    if (strcmp(method, OTHERS[i]) == 0)
+      return false;
   size_t size = strlen(method);
   for (size_t i = 0; i < size; i++)
-    if (method[i] < 'A' || method[i] > 'Z')
+    if ((method[i] < 'A' || method[i] > 'Z') && (method[i] != '-' || i == 0))
       return false;
-  return size > 0 && size <= MAX_CUSTOM_METHOD_BYTES && strcmp(method, "HEAD") != 0;
+  return size > 0 && size <= MAX_CUSTOM_METHOD_BYTES;
 }
 
 // ---- path variables ----
@@ -176,11 +184,13 @@ static void build_binding(struct contract_builder *builder, const struct declara
   struct pattern pattern = rule_pattern(rule);
   struct contract *contract = builder->contract;
   if (pattern.http_method == NULL || pattern.path == NULL) {
-    report(builder, option, "an HTTP rule has no pattern; write get, put, post, delete or patch with a path");
+    report(builder, option, "an HTTP rule has no pattern; write get, put, post, delete, patch or custom with a path");
     return;
   }
   if (!is_http_method(pattern.http_method)) {
-    report(builder, option, "the custom kind \"%s\" is not accepted; write up to %d capital letters, and not HEAD",
+    report(builder, option,
+           "the custom kind \"%s\" is not accepted; write up to %d capital letters and hyphens, but not HEAD, CONNECT "
+           "or TRACE, or write \"*\" for any method",
            pattern.http_method, MAX_CUSTOM_METHOD_BYTES);
     return;
   }

@@ -192,18 +192,26 @@ static IdempotencyLevel get_idempotency_level(const Google__Protobuf__MethodOpti
              : options->idempotency_level;
 }
 
+static bool takes_post(const Google__Api__HttpRule *rule)
+{
+  if (rule->pattern_case != GOOGLE__API__HTTP_RULE__PATTERN_CUSTOM)
+    return rule->pattern_case == GOOGLE__API__HTTP_RULE__PATTERN_POST;
+  const char *kind = rule->custom->kind;
+  return kind != NULL && (strcmp(kind, "POST") == 0 || strcmp(kind, "*") == 0);
+}
+
 static bool has_post(const Google__Api__HttpRule *rule)
 {
-  if (rule == NULL || rule->pattern_case == GOOGLE__API__HTTP_RULE__PATTERN_POST)
+  if (rule == NULL || takes_post(rule))
     return rule != NULL;
   for (size_t i = 0; i < rule->n_additional_bindings; i++)
-    if (rule->additional_bindings[i]->pattern_case == GOOGLE__API__HTTP_RULE__PATTERN_POST)
+    if (takes_post(rule->additional_bindings[i]))
       return true;
   return false;
 }
 
-// Finds out whether the method takes an Idempotency-Key. An idempotent method needs none, and one that is not called by
-// POST is idempotent by the meaning of its HTTP method.
+// Finds out whether the method takes an Idempotency-Key. An idempotent method needs none, and one that cannot be called
+// by POST is idempotent by the meaning of its HTTP method.
 static void build_idempotency(struct contract_builder *builder, const struct declaration *declaration,
                               const Bulkhead__V1__MethodPolicy *policy, const Google__Api__HttpRule *rule,
                               IdempotencyLevel level, struct contract_method *method)

@@ -14,7 +14,7 @@ unsigned routes_find_http_method(const struct routes *routes, struct slice http_
   for (unsigned i = 0; i < routes->http_method_count; i++)
     if (slice_equal(routes->http_methods[i], http_method))
       return i;
-  return MAX_HTTP_METHODS;
+  return NO_HTTP_METHOD;
 }
 
 struct match {
@@ -23,7 +23,8 @@ struct match {
   size_t count;
   struct slice verb;  // the verb that must match; NULL data while matching without one
   unsigned http_method;
-  unsigned seen;  // bits of the HTTP methods that the path was found with
+  bool takes_any;  // a route for any HTTP method is one for this request
+  uint32_t seen;   // bits of the HTTP methods that the path was found with
   const struct route_entry *found;
 };
 
@@ -106,18 +107,23 @@ static bool matches_verb(struct slice verb, struct slice sent)
   return verb.data == NULL || sent.data == NULL ? verb.data == sent.data : matches_literal(verb, sent);
 }
 
+// Finds the entry of a node for the request: one for its HTTP method before one for any.
 static bool match_entries(const struct route_node *node, struct match *match)
 {
+  const struct route_entry *any = NULL;
   for (const struct route_entry *entry = node->entries; entry != NULL; entry = entry->next) {
     if (!matches_verb(entry->verb, match->verb))
       continue;
-    match->seen |= 1u << entry->http_method;
+    match->seen |= UINT32_C(1) << entry->http_method;
     if (entry->http_method == match->http_method) {
       match->found = entry;
       return true;
     }
+    if (entry->http_method == ANY_HTTP_METHOD)
+      any = entry;
   }
-  return false;
+  match->found = any;
+  return any != NULL && match->takes_any;
 }
 
 // Matches the segments from `depth` on below `node`. The recursion is as deep as the tree, TEMPLATE_MAX_SEGMENTS at
@@ -220,22 +226,46 @@ static void fill_values(const struct match *match, struct contract_route *route)
   }
 }
 
-const char *contract_allow(const struct contract *contract, struct slice path)
+// ---- the HTTP methods of a path ----
+
+bool contract_takes_any_method(const struct contract_binding *binding)
+{
+  return strcmp(binding->http_method, "*") == 0;
+}
+
+const char *contract_allow_header(const struct contract *contract, uint32_t http_methods, struct arena *arena)
+{
+  const struct routes *routes = contract->routes;
+  const char *text = "";
+  bool has_options = false;
+  bool any = (http_methods >> ANY_HTTP_METHOD & 1) != 0;
+  for (unsigned i = 0; i < routes->http_method_count; i++) {
+    if (!any && (http_methods >> i & 1) == 0)
+      continue;
+    struct slice name = routes->http_methods[i];
+    const char *too = slice_equal(name, SLICE("GET")) ? ", HEAD" : "";
+    has_options = has_options || slice_equal(name, SLICE("OPTIONS"));
+    text = arena_printf(arena, "%s%s" SLICE_FMT "%s", text, *text == '\0' ? "" : ", ", SLICE_ARG(name), too);
+  }
+  return has_options ? text : arena_printf(arena, "%s%sOPTIONS", text, *text == '\0' ? "" : ", ");
+}
+
+const char *contract_allow(const struct contract *contract, struct slice path, struct arena *arena)
 {
   const struct routes *routes = contract->routes;
   if (slice_equal(path, SLICE("*")))
-    return routes->allow[routes->used];
-  struct match match = {.http_method = MAX_HTTP_METHODS};
+    return contract_allow_header(contract, routes->used, arena);
+  // No route has this method, so every route of the path is seen.
+  struct match match = {.http_method = NO_HTTP_METHOD};
   if (!split_path(path, &match))
     return NULL;
-  // No route has this method, so every route of the path is seen.
   (void)match_with_verb(routes->root, &match);
   (void)match_node(routes->root, 0, &match);
-  return match.seen == 0 ? NULL : routes->allow[match.seen];
+  return match.seen == 0 ? NULL : contract_allow_header(contract, match.seen, arena);
 }
 
 enum status contract_route(const struct contract *contract, struct slice http_method, struct slice path,
-                           struct contract_route *route, const char **allow)
+                           struct contract_route *route, uint32_t *allowed)
 {
   const struct routes *routes = contract->routes;
   struct match match;
@@ -244,6 +274,7 @@ enum status contract_route(const struct contract *contract, struct slice http_me
   match.seen = 0;
   match.http_method =
       routes_find_http_method(routes, slice_equal(http_method, SLICE("HEAD")) ? SLICE("GET") : http_method);
+  match.takes_any = !slice_equal(http_method, SLICE("OPTIONS"));
   if (!split_path(path, &match))
     return STATUS_NOT_FOUND;
   if (match_with_verb(routes->root, &match) || match_node(routes->root, 0, &match)) {
@@ -252,7 +283,7 @@ enum status contract_route(const struct contract *contract, struct slice http_me
   }
   if (match.seen == 0)
     return STATUS_NOT_FOUND;
-  if (allow != NULL)
-    *allow = routes->allow[match.seen];
+  if (allowed != NULL)
+    *allowed = match.seen;
   return STATUS_UNIMPLEMENTED;
 }

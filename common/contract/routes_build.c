@@ -1,4 +1,4 @@
-// Builds the routes of a contract: the tree of their templates, and the Allow headers of their HTTP methods.
+// Builds the routes of a contract: the tree of their templates.
 #include "common/base/check.h"
 #include "common/base/compiler.h"
 #include "common/base/hash.h"
@@ -89,12 +89,12 @@ static struct route_node *add_path(struct arena *arena, struct route_node *node,
   return node;
 }
 
-// Returns the bit number of an HTTP method, which is added when it is new. MAX_HTTP_METHODS when there is no room for
+// Returns the bit number of an HTTP method, which is added when it is new. NO_HTTP_METHOD when there is no room for
 // it.
 static unsigned add_http_method(struct routes *routes, struct slice http_method)
 {
   unsigned known = routes_find_http_method(routes, http_method);
-  if (known < MAX_HTTP_METHODS || routes->http_method_count == MAX_HTTP_METHODS)
+  if (known != NO_HTTP_METHOD || routes->http_method_count == MAX_HTTP_METHODS)
     return known;
   routes->http_methods[routes->http_method_count] = http_method;
   return routes->http_method_count++;
@@ -142,14 +142,16 @@ static void add_binding(struct contract_builder *builder, const struct contract_
                                 .spans = make_spans(arena, &path),
                                 .segment_count = path.segment_count,
                                 .rest = path.rest};
-  entry->http_method = add_http_method(routes, slice_from_string(binding->http_method));
-  if (entry->http_method == MAX_HTTP_METHODS) {
+  entry->http_method = contract_takes_any_method(binding)
+                           ? ANY_HTTP_METHOD
+                           : add_http_method(routes, slice_from_string(binding->http_method));
+  if (entry->http_method == NO_HTTP_METHOD) {
     diagnostics_add(builder->diagnostics, &binding->place, element,
-                    "%s is one HTTP method too many; %u different ones are accepted", binding->http_method,
-                    MAX_HTTP_METHODS);
+                    "%s is one HTTP method too many; %u different ones are accepted, and \"*\" for any",
+                    binding->http_method, MAX_HTTP_METHODS);
     return;
   }
-  routes->used |= 1u << entry->http_method;
+  routes->used |= UINT32_C(1) << entry->http_method;
   struct route_node *node = add_path(arena, routes->root, &path);
   const struct route_entry *other = find_same_route(node, entry);
   if (other != NULL) {
@@ -160,30 +162,6 @@ static void add_binding(struct contract_builder *builder, const struct contract_
   }
   entry->next = node->entries;
   node->entries = entry;
-}
-
-// Writes the Allow header of a set of HTTP methods. Every path answers OPTIONS, also without a route for it.
-static const char *write_allow(struct arena *arena, const struct routes *routes, unsigned set)
-{
-  const char *text = "";
-  bool has_options = false;
-  for (unsigned i = 0; i < routes->http_method_count; i++) {
-    if ((set >> i & 1) == 0)
-      continue;
-    struct slice name = routes->http_methods[i];
-    const char *too = slice_equal(name, SLICE("GET")) ? ", HEAD" : "";
-    has_options = has_options || slice_equal(name, SLICE("OPTIONS"));
-    text = arena_printf(arena, "%s%s" SLICE_FMT "%s", text, *text == '\0' ? "" : ", ", SLICE_ARG(name), too);
-  }
-  return has_options ? text : arena_printf(arena, "%s%sOPTIONS", text, *text == '\0' ? "" : ", ");
-}
-
-static void prepare_allow(struct arena *arena, struct routes *routes)
-{
-  unsigned combinations = 1u << routes->http_method_count;
-  routes->allow = arena_array(arena, combinations, sizeof(*routes->allow));
-  for (unsigned set = 0; set < combinations; set++)
-    routes->allow[set] = write_allow(arena, routes, set);
 }
 
 void routes_build(struct contract_builder *builder)
@@ -198,5 +176,4 @@ void routes_build(struct contract_builder *builder)
   for (size_t i = 0; i < contract->binding_count; i++)
     add_binding(builder, &contract->bindings[i]);
   fill_tables(&contract->arena, contract->routes->root);
-  prepare_allow(&contract->arena, contract->routes);
 }

@@ -7,8 +7,12 @@
 #include "common/contract/contract.h"
 #include "common/contract/path_template.h"
 
-// How many HTTP methods the routes may use. Each is a bit, and every combination has its Allow header prepared.
-#define MAX_HTTP_METHODS 8u
+// How many HTTP methods the routes may use. Each is a bit of a set.
+#define MAX_HTTP_METHODS 31u
+// The bit of the routes that take any HTTP method: custom {kind: "*"}.
+#define ANY_HTTP_METHOD 31u
+// What stands for an HTTP method that no route uses.
+#define NO_HTTP_METHOD 32u
 
 // The segments of the template that a variable has: [first, end).
 struct span {
@@ -18,7 +22,7 @@ struct span {
 
 struct route_entry {
   const struct contract_binding *binding;
-  unsigned http_method;  // number of the HTTP method's bit
+  unsigned http_method;  // number of the HTTP method's bit, or ANY_HTTP_METHOD
   struct slice verb;
   const struct span *spans;
   size_t segment_count;  // of the template
@@ -43,11 +47,10 @@ struct routes {
   struct route_node *root;
   struct slice http_methods[MAX_HTTP_METHODS];
   unsigned http_method_count;
-  unsigned used;       // bits of the HTTP methods that a route has
-  const char **allow;  // Allow headers, indexed by the set of bits
+  uint32_t used;  // bits of the HTTP methods that a route has
 };
 
-// Returns the bit number of an HTTP method, MAX_HTTP_METHODS for one that no route uses.
+// Returns the bit number of an HTTP method, NO_HTTP_METHOD for one that no route names.
 unsigned routes_find_http_method(const struct routes *routes, struct slice http_method);
 
 #endif

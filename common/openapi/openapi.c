@@ -4,7 +4,9 @@
 
 #include "common/openapi/openapi_internal.h"
 
-static const char *const METHODS[] = {"GET", "PUT", "POST", "DELETE", "OPTIONS", "PATCH", "TRACE"};
+// The HTTP methods of OpenAPI that a route may have. A binding that takes any is described by the first ANY_METHODS.
+static const char *const METHODS[] = {"GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"};
+enum { ANY_METHODS = 5 };
 
 // The schema of a problem document, as the gateway writes it.
 static const char PROBLEM_SCHEMA[] =
@@ -34,14 +36,6 @@ void openapi_write_description(struct openapi *api, const char *text)
 {
   if (*text != '\0')
     jsontext_key_string(&api->json, "description", slice_from_string(text));
-}
-
-static bool is_expressible(const struct contract_binding *binding)
-{
-  for (size_t i = 0; i < ARRAY_LEN(METHODS); i++)
-    if (strcmp(binding->http_method, METHODS[i]) == 0)
-      return true;
-  return false;
 }
 
 static const struct template_variable *variable_at(const struct path_template *path, size_t segment)
@@ -82,26 +76,37 @@ static bool is_taken(const struct operation *operations, size_t count, const str
 {
   for (size_t i = 0; i < count; i++)
     if (slice_equal(operations[i].shape, operation->shape) &&
-        strcmp(operations[i].binding->http_method, operation->binding->http_method) == 0)
+        strcmp(operations[i].http_method, operation->http_method) == 0)
       return true;
   return false;
 }
 
+// Adds the operations of a binding: none where OpenAPI has no such HTTP method, and several where it takes any.
+static void add_operations(struct openapi *api, size_t index, struct operation *operations, size_t *count)
+{
+  const struct contract_binding *binding = contract_binding(api->contract, index);
+  struct operation operation = {.binding = binding, .ordinal = ordinal_of(api->contract, index)};
+  if (path_template_parse(slice_from_string(binding->path), &operation.path) != NULL)
+    return;
+  operation.shape = path_shape(&api->arena, &operation.path);
+  bool any = contract_takes_any_method(binding);
+  for (size_t i = 0; i < (any ? ANY_METHODS : ARRAY_LEN(METHODS)); i++) {
+    operation.http_method = METHODS[i];
+    if ((any || strcmp(binding->http_method, METHODS[i]) == 0) && !is_taken(operations, *count, &operation))
+      operations[(*count)++] = operation;
+  }
+}
+
+// Collects the operations, those of bindings for one HTTP method first, because they come before those for any.
 static struct operation *collect_operations(struct openapi *api, size_t *count)
 {
   size_t bindings = contract_binding_count(api->contract);
-  struct operation *operations = arena_array(&api->arena, bindings, sizeof(*operations));
+  struct operation *operations = arena_array(&api->arena, bindings * ANY_METHODS, sizeof(*operations));
   *count = 0;
-  for (size_t i = 0; i < bindings; i++) {
-    struct operation *operation = &operations[*count];
-    operation->binding = contract_binding(api->contract, i);
-    if (!is_expressible(operation->binding) ||
-        path_template_parse(slice_from_string(operation->binding->path), &operation->path) != NULL)
-      continue;
-    operation->shape = path_shape(&api->arena, &operation->path);
-    operation->ordinal = ordinal_of(api->contract, i);
-    *count += !is_taken(operations, *count, operation);
-  }
+  for (unsigned any = 0; any < 2; any++)
+    for (size_t i = 0; i < bindings; i++)
+      if (contract_takes_any_method(contract_binding(api->contract, i)) == (any == 1))
+        add_operations(api, i, operations, count);
   return operations;
 }
 

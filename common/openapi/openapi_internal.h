@@ -20,6 +20,7 @@ enum shape {
 // An operation of the document: one binding that OpenAPI can express.
 struct operation {
   const struct contract_binding *binding;
+  const char *http_method;  // that of the binding; one of several where the binding takes any
   struct path_template path;
   struct slice shape;         // the path with every variable as {}; paths of one shape share a path item
   unsigned ordinal;           // place among the bindings of the method, counted from 1

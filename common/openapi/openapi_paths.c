@@ -249,14 +249,26 @@ static void write_security(struct openapi *api, const struct contract_method *me
   jsontext_end_array(&api->json);
 }
 
+// Returns the HTTP method as OpenAPI writes it.
+static const char *lower_http_method(struct openapi *api, const struct operation *operation)
+{
+  char *verb = arena_string(&api->arena, slice_from_string(operation->http_method));
+  for (char *c = verb; *c != '\0'; c++)
+    *c = (char)(*c | 0x20);
+  return verb;
+}
+
 static const char *operation_id(struct openapi *api, const struct operation *operation)
 {
   const struct contract_method *method = operation->binding->method;
   const char *dot = strrchr(method->service_full_name, '.');
   const char *service = dot == NULL ? method->service_full_name : dot + 1;
-  if (operation->ordinal == 1)
-    return arena_printf(&api->arena, "%s_%s", service, method->name);
-  return arena_printf(&api->arena, "%s_%s_%u", service, method->name, operation->ordinal);
+  const char *id = arena_printf(&api->arena, "%s_%s", service, method->name);
+  if (operation->ordinal > 1)
+    id = arena_printf(&api->arena, "%s_%u", id, operation->ordinal);
+  if (contract_takes_any_method(operation->binding))
+    id = arena_printf(&api->arena, "%s_%s", id, lower_http_method(api, operation));
+  return id;
 }
 
 // Returns what the method needs of its caller, in sentences; "" where that is a token at most.
@@ -287,10 +299,7 @@ static void write_operation(struct openapi *api, const struct operation *first, 
 {
   const struct contract_binding *binding = operation->binding;
   const struct contract_method *method = binding->method;
-  char verb[16] = "";
-  for (size_t i = 0; i < sizeof(verb) - 1 && binding->http_method[i] != '\0'; i++)
-    verb[i] = (char)(binding->http_method[i] | 0x20);
-  jsontext_key(&api->json, slice_from_string(verb));
+  jsontext_key(&api->json, slice_from_string(lower_http_method(api, operation)));
   jsontext_begin_object(&api->json);
   jsontext_key_string(&api->json, "operationId", slice_from_string(operation_id(api, operation)));
   if (*method->comment != '\0')

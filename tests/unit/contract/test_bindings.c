@@ -59,15 +59,21 @@ static void expect_mistakes(const struct declared *methods, size_t count)
     expect_mistakes(METHODS, ARRAY_LEN(METHODS));                                                                      \
   } while (0)
 
-Test(bindings, custom_kinds_are_capital_letters)
+Test(bindings, custom_kinds_are_capital_letters_and_hyphens_or_any)
 {
-  EXPECT_MISTAKES({"R", "custom: {kind: \"AZAZAZAZAZAZAZAZ\" path: \"/a\"}", NULL},
-                  {"R", "custom: {kind: \"ABCDEFGHIJKLMNOPQ\" path: \"/b\"}", "write up to 16 capital letters"},
-                  {"R", "custom: {kind: \"\" path: \"/c\"}", "write up to 16 capital letters"},
-                  {"R", "custom: {kind: \"HEAD\" path: \"/d\"}", "and not HEAD"},
-                  {"R", "custom: {kind: \"Get\" path: \"/e\"}", "write up to 16 capital letters"},
-                  {"R", "custom: {kind: \"A@\" path: \"/f\"}", "write up to 16 capital letters"},
-                  {"R", "custom: {kind: \"A[\" path: \"/g\"}", "write up to 16 capital letters"},
+  EXPECT_MISTAKES({"R", "custom: {kind: \"AZAZAZAZAZAZAZAZAZAZAZAZAZAZ-AZA\" path: \"/a\"}", NULL},
+                  {"R", "custom: {kind: \"ABCDEFGHIJKLMNOPQRSTUVWXYZ-ABCDEF\" path: \"/b\"}", "write up to 32 capital"},
+                  {"R", "custom: {kind: \"\" path: \"/c\"}", "write up to 32 capital letters and hyphens"},
+                  {"R", "custom: {kind: \"HEAD\" path: \"/d\"}", "but not HEAD"},
+                  {"R", "custom: {kind: \"TRACE\" path: \"/d\"}", "CONNECT or TRACE"},
+                  {"R", "custom: {kind: \"CONNECT\" path: \"/d\"}", "CONNECT or TRACE"},
+                  {"R", "custom: {kind: \"Get\" path: \"/e\"}", "write up to 32 capital letters and hyphens"},
+                  {"R", "custom: {kind: \"A@\" path: \"/f\"}", "write up to 32 capital letters and hyphens"},
+                  {"R", "custom: {kind: \"A[\" path: \"/g\"}", "write up to 32 capital letters and hyphens"},
+                  {"R", "custom: {kind: \"-A\" path: \"/h\"}", "write up to 32 capital letters and hyphens"},
+                  {"R", "custom: {kind: \"**\" path: \"/i\"}", "write up to 32 capital letters and hyphens"},
+                  {"R", "custom: {kind: \"*\" path: \"/j\"}", NULL},
+                  {"R", "custom: {kind: \"*\" path: \"/j\"}", "has this route already"},
                   {"R", "body: \"*\"", "an HTTP rule has no pattern"});
 }
 

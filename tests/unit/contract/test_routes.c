@@ -27,10 +27,25 @@ static void expect_allow(const struct contract *contract, const char *http_metho
                          const char *expected)
 {
   struct contract_route route;
-  const char *allow = NULL;
-  cr_assert(contract_route(contract, slice_from_string(http_method), slice_from_string(path), &route, &allow) ==
+  uint32_t allowed = 0;
+  cr_assert(contract_route(contract, slice_from_string(http_method), slice_from_string(path), &route, &allowed) ==
             STATUS_UNIMPLEMENTED);
-  cr_assert_str_eq(allow, expected);
+  struct arena arena;
+  arena_init(&arena);
+  cr_assert_str_eq(contract_allow_header(contract, allowed, &arena), expected);
+  arena_free(&arena);
+}
+
+// Expects the Allow header of a path; NULL: it has none.
+static void expect_allow_of(const struct contract *contract, const char *path, const char *expected)
+{
+  struct arena arena;
+  arena_init(&arena);
+  const char *allow = contract_allow(contract, slice_from_string(path), &arena);
+  cr_expect((allow == NULL) == (expected == NULL), "%s", path);
+  if (allow != NULL && expected != NULL)
+    cr_expect_str_eq(allow, expected, "%s: %s", path, allow);
+  arena_free(&arena);
 }
 
 Test(routes, of_the_real_contracts)
@@ -94,17 +109,17 @@ Test(routes, known_paths_say_what_they_allow)
 Test(routes, a_path_tells_all_its_methods)
 {
   const struct contract *contract = fixture_bulkhead();
-  cr_assert_str_eq(contract_allow(contract, SLICE("/v1/items/abc")), "GET, HEAD, PATCH, DELETE, OPTIONS");
-  cr_assert_str_eq(contract_allow(contract, SLICE("/v1/items:batch%43reate")), "POST, OPTIONS");
-  cr_assert_str_eq(contract_allow(contract, SLICE("*")), "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-  cr_assert_null(contract_allow(contract, SLICE("/v1/nothing")));
-  cr_assert_null(contract_allow(contract, SLICE("/v1/items/..")));
+  expect_allow_of(contract, "/v1/items/abc", "GET, HEAD, PATCH, DELETE, OPTIONS");
+  expect_allow_of(contract, "/v1/items:batch%43reate", "POST, OPTIONS");
+  expect_allow_of(contract, "*", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+  expect_allow_of(contract, "/v1/nothing", NULL);
+  expect_allow_of(contract, "/v1/items/..", NULL);
   const struct contract *own =
       fixture_contract("service S { rpc Get(Q) returns (Q) {"
                        " option (google.api.http) = {custom: {kind: \"OPTIONS\" path: \"/v1/q\"}};"
                        " option (bulkhead.v1.method) = {access: ACCESS_PUBLIC}; } }\n"
                        "message Q {}\n");
-  cr_assert_str_eq(contract_allow(own, SLICE("/v1/q")), "OPTIONS");
+  expect_allow_of(own, "/v1/q", "OPTIONS");
 }
 
 Test(routes, a_verb_may_be_percent_encoded_but_not_its_colon)
@@ -153,6 +168,38 @@ Test(routes, wildcards)
   expect_route(fixture_test(), "GET", "/v1/shelves/x/y", "QueryAll", "y");
   expect_nothing(fixture_test(), "GET", "/v1/shelves//y");
   expect_route(fixture_test(), "REPORT", "/v1/query", "QueryAll", NULL);
+}
+
+// ---- any HTTP method ----
+
+Test(routes, for_any_method_stand_behind_those_for_one)
+{
+  const struct contract *contract = fixture_contract(
+      "service S { rpc Get(Q) returns (Q) { option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};"
+      " option (google.api.http) = {get: \"/v1/q/{id}\" additional_bindings {custom: {kind: \"OPTIONS\" path: "
+      "\"/v1/o\"}} additional_bindings {custom: {kind: \"VERSION-CONTROL\" path: \"/v1/q/{id}\"}}}; }\n"
+      " rpc Any(Q) returns (Q) { option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};"
+      " option (google.api.http) = {custom: {kind: \"*\" path: \"/v1/q/{id}\"} additional_bindings {custom: {kind: "
+      "\"*\" path: \"/v1/o\"}} additional_bindings {custom: {kind: \"*\" path: \"/v1/q/me\"}}"
+      " additional_bindings {custom: {kind: \"*\" path: \"/v1/{id=files/**}:do\"}}}; } }\n"
+      "message Q { string id = 1; }\n");
+  expect_route(contract, "GET", "/v1/q/x", "Get", "x");
+  expect_route(contract, "HEAD", "/v1/q/x", "Get", "x");
+  expect_route(contract, "VERSION-CONTROL", "/v1/q/x", "Get", "x");
+  expect_route(contract, "POST", "/v1/q/x", "Any", "x");
+  expect_route(contract, "BREW-TEA", "/v1/q/x", "Any", "x");
+  expect_route(contract, "OPTIONS", "/v1/o", "Get", NULL);
+  expect_route(contract, "HEAD", "/v1/o", "Any", NULL);
+  expect_route(contract, "BREW", "/v1/files/a/b:do", "Any", "files/a/b");
+  // A template that says more of the path counts, also where one that says less has the method.
+  expect_route(contract, "GET", "/v1/q/me", "Any", NULL);
+  static const char ALL[] = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, VERSION-CONTROL";
+  expect_allow(contract, "OPTIONS", "/v1/q/x", ALL);
+  expect_allow_of(contract, "/v1/q/x", ALL);
+  expect_allow_of(contract, "/v1/q/me", ALL);
+  expect_allow_of(contract, "/v1/files:do", ALL);
+  expect_allow_of(contract, "*", ALL);
+  expect_nothing(contract, "POST", "/v1/files/a");
 }
 
 // ---- "**" in the middle ----

@@ -172,3 +172,23 @@ Test(openapi, a_rest_in_the_middle_is_a_parameter)
   parameters = VALUE(json, "paths", "/v1/days/{segment3}/{day}", "get", "parameters");
   cr_assert(holds(parameters, "\"segment3\""));
 }
+
+Test(openapi, a_route_for_any_method_is_an_operation_of_each_that_is_free)
+{
+  struct slice json = write_document(load_contract(
+      "service S { rpc Get(Q) returns (Q) { option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};"
+      " option (google.api.http) = {custom: {kind: \"*\" path: \"/v1/any\"} additional_bindings {custom: {kind: "
+      "\"*\" path: \"/v1/{day}\"}}}; }\n"
+      " rpc Put(Q) returns (Q) { option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};"
+      " option (google.api.http) = {put: \"/v1/any\" additional_bindings {custom: {kind: \"FIND\" path: "
+      "\"/v1/any\"}}}; } }\n"
+      "message Q { string day = 1; }\n"));
+  static const char *const HTTP_METHODS[] = {"get", "post", "delete", "patch"};
+  for (size_t i = 0; i < ARRAY_LEN(HTTP_METHODS); i++) {
+    struct slice id = VALUE(json, "paths", "/v1/any", HTTP_METHODS[i], "operationId");
+    cr_expect(holds(id, "S_Get_") && holds(id, HTTP_METHODS[i]), SLICE_FMT, SLICE_ARG(id));
+  }
+  EXPECT_VALUE("\"S_Put\"", json, "paths", "/v1/any", "put", "operationId");
+  EXPECT_VALUE("\"S_Get_2_put\"", json, "paths", "/v1/{day}", "put", "operationId");
+  cr_expect_not(holds(VALUE(json, "paths", "/v1/any"), "\"find\""));
+}
