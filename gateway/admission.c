@@ -33,6 +33,9 @@ struct admission {
 bool admission_limits(const struct contract_method *method)
 {
   enum limit_class kind = limit_class_of(method);
+  // Streams last, and are bounded by their number (stream_counts.h).
+  if (method->client_streams || method->server_streams)
+    return false;
   return method->cache_ttl_ms == 0 && (kind == LIMIT_EXPENSIVE || kind == LIMIT_WRITE);
 }
 

@@ -40,24 +40,30 @@ static bool has_ended(enum exchange_state state)
   return state == EXCHANGE_STATE_REPLIED || state == EXCHANGE_STATE_ABANDONED;
 }
 
+// The time of a stream is that until its reply began.
 static void count_request(const struct exchange *exchange, int http_status)
 {
-  uint64_t now_us = exchange->gateway->clock.now_us();
+  uint64_t began_us = exchange->stream.began_us;
+  uint64_t until_us = began_us != 0 ? began_us : exchange->gateway->clock.now_us();
   gateway_metrics_count(&exchange->gateway->api->metrics, exchange_method(exchange), http_status,
-                        now_us - exchange->started_us);
+                        until_us - exchange->started_us);
 }
 
-// Changes the state. The gauge of waiting requests and the counter of answered ones change only here. A call in flight
-// keeps the deadline by itself.
-static void set_state(struct exchange *exchange, enum exchange_state state)
+static bool waits_for_others(enum exchange_state state)
+{
+  return state == EXCHANGE_STATE_WAITING || state == EXCHANGE_STATE_STREAMING;
+}
+
+// A call in flight keeps the deadline by itself.
+void exchange_set_state(struct exchange *exchange, enum exchange_state state)
 {
   enum exchange_state before = exchange->state;
   exchange->state = state;
   heap_remove(&exchange->gateway->waits, &exchange->timer);
   if (state == EXCHANGE_STATE_WAITING && exchange->call == NULL && exchange->deadline_us != DEADLINE_NONE)
     heap_insert(&exchange->gateway->waits, &exchange->timer, exchange->deadline_us);
-  bool waited = before == EXCHANGE_STATE_WAITING;
-  bool waits = state == EXCHANGE_STATE_WAITING;
+  bool waited = waits_for_others(before);
+  bool waits = waits_for_others(state);
   if (waited != waits)
     gateway_waiting(exchange->gateway, waits);
   // Each request counts once, with its first outcome.
@@ -67,7 +73,7 @@ static void set_state(struct exchange *exchange, enum exchange_state state)
 
 static enum exchange_next run_steps(struct exchange *exchange)
 {
-  set_state(exchange, EXCHANGE_STATE_RUNNING);
+  exchange_set_state(exchange, EXCHANGE_STATE_RUNNING);
   for (;;) {
     CHECK(exchange->step < ARRAY_LEN(steps));
     switch (steps[exchange->step].run(exchange)) {
@@ -75,24 +81,29 @@ static enum exchange_next run_steps(struct exchange *exchange)
       exchange->step++;
       break;
     case STEP_REPLIED:
-      set_state(exchange, EXCHANGE_STATE_REPLIED);
+      exchange_set_state(exchange, EXCHANGE_STATE_REPLIED);
       return EXCHANGE_DONE;
     case STEP_WAIT:
-      set_state(exchange, EXCHANGE_STATE_WAITING);
+      exchange_set_state(exchange, EXCHANGE_STATE_WAITING);
       return EXCHANGE_WAITING;
     case STEP_WANT_BODY:
-      set_state(exchange, EXCHANGE_STATE_WANTS_BODY);
+      exchange_set_state(exchange, EXCHANGE_STATE_WANTS_BODY);
       return EXCHANGE_WANT_BODY;
     case STEP_WRITE:
-      set_state(exchange, EXCHANGE_STATE_WRITING);
+      exchange_set_state(exchange, EXCHANGE_STATE_WRITING);
       return EXCHANGE_WRITING;
+    case STEP_WANT_STREAM:
+      exchange_set_state(exchange, EXCHANGE_STATE_WAITING);
+      return EXCHANGE_WANT_STREAM;
+    case STEP_STREAM:
+      return EXCHANGE_STREAMING;
     }
   }
 }
 
 void exchange_resume(struct exchange *exchange)
 {
-  set_state(exchange, EXCHANGE_STATE_RUNNING);
+  exchange_set_state(exchange, EXCHANGE_STATE_RUNNING);
   if (exchange->gateway->stopped)
     return;
   enum exchange_next next = run_steps(exchange);
@@ -114,6 +125,9 @@ static struct exchange *take_spare(struct gateway *gateway)
   CHECK(exchange != NULL);
   strbuf_init(&exchange->wire, 0);
   strbuf_init(&exchange->out, 0);
+  strbuf_init(&exchange->next, 0);
+  strbuf_init(&exchange->in, 0);
+  strbuf_init(&exchange->plain, 0);
   strbuf_init(&exchange->scratch, 0);
   return exchange;
 }
@@ -161,7 +175,7 @@ enum exchange_next exchange_write(struct exchange *exchange)
     return EXCHANGE_WAITING;
   if (exchange_write_piece(exchange) == STEP_WRITE)
     return EXCHANGE_WRITING;
-  set_state(exchange, EXCHANGE_STATE_REPLIED);
+  exchange_set_state(exchange, EXCHANGE_STATE_REPLIED);
   return EXCHANGE_DONE;
 }
 
@@ -178,6 +192,7 @@ static bool cancel_wait(struct exchange *exchange)
   api_key_wait_stop(&exchange->api_key_wait);
   limit_wait_stop(&exchange->limit_wait);
   limits_abandon_attempt(&exchange->attempt);
+  exchange_leave_stream(exchange);
   struct rpc_call *call = exchange->call;
   exchange->call = NULL;
   if (call == NULL)
@@ -193,7 +208,7 @@ void exchange_expire_waits(struct gateway *gateway, uint64_t now_us)
     struct exchange *exchange = CONTAINER_OF(first, struct exchange, timer);
     (void)cancel_wait(exchange);
     (void)exchange_refuse_expired(exchange);
-    set_state(exchange, EXCHANGE_STATE_REPLIED);
+    exchange_set_state(exchange, EXCHANGE_STATE_REPLIED);
     exchange->progress(exchange->arg, EXCHANGE_DONE);
   }
 }
@@ -207,7 +222,7 @@ static void give_up_call(struct exchange *exchange)
     return;
   (void)cancel_wait(exchange);
   (void)exchange_refuse_answer(exchange);
-  set_state(exchange, EXCHANGE_STATE_REPLIED);
+  exchange_set_state(exchange, EXCHANGE_STATE_REPLIED);
   exchange->progress(exchange->arg, EXCHANGE_DONE);
 }
 
@@ -263,12 +278,12 @@ void exchange_fail_http(struct exchange *exchange, const struct exchange_input *
     exchange_refuse_large_body(exchange);
   else
     exchange_fail(exchange, &failure);
-  set_state(exchange, EXCHANGE_STATE_REPLIED);
+  exchange_set_state(exchange, EXCHANGE_STATE_REPLIED);
 }
 
 const struct exchange_reply *exchange_reply(const struct exchange *exchange)
 {
-  CHECK(exchange->state == EXCHANGE_STATE_REPLIED);
+  CHECK(exchange->state == EXCHANGE_STATE_REPLIED || exchange->state == EXCHANGE_STATE_STREAMING);
   return &exchange->reply;
 }
 
@@ -298,7 +313,7 @@ void exchange_abandon(struct exchange *exchange)
 {
   (void)cancel_wait(exchange);
   if (!has_ended(exchange->state))
-    set_state(exchange, EXCHANGE_STATE_ABANDONED);
+    exchange_set_state(exchange, EXCHANGE_STATE_ABANDONED);
 }
 
 // Empties a buffer for the next request, and frees it where it has become large.
@@ -314,6 +329,9 @@ static void destroy_exchange(struct exchange *exchange)
   arena_free(&exchange->arena);
   strbuf_free(&exchange->wire);
   strbuf_free(&exchange->out);
+  strbuf_free(&exchange->next);
+  strbuf_free(&exchange->in);
+  strbuf_free(&exchange->plain);
   strbuf_free(&exchange->scratch);
   free(exchange);
 }
@@ -335,6 +353,9 @@ void exchange_close(struct exchange **exchange)
   arena_reset(&gone->arena);
   empty_buffer(&gone->wire);
   empty_buffer(&gone->out);
+  empty_buffer(&gone->next);
+  empty_buffer(&gone->in);
+  empty_buffer(&gone->plain);
   empty_buffer(&gone->scratch);
   memset(gone, 0, offsetof(struct exchange, arena));
   gone->next_spare = gateway->spare;

@@ -50,10 +50,18 @@ enum exchange_next {
   EXCHANGE_WANT_BODY,  // the host reads the whole body and calls exchange_body, or exchange_fail_http where it cannot
   EXCHANGE_WAITING,    // the exchange waits; `progress` will be called
   EXCHANGE_WRITING,    // the reply is large: the host calls exchange_write, and does its other work between pieces
+  // The client sends messages, which go to the service as they come: the host gives them to exchange_feed.
+  EXCHANGE_WANT_STREAM,
+  EXCHANGE_STREAMING,  // the reply has begun: the host sends its head, and then what exchange_stream_next returns
 };
 
-// Tells the host that a waiting exchange has gone on, with DONE, WANT_BODY or, which only it brings, WRITING. Called
-// once after each EXCHANGE_WAITING, from gateway_process or when a call ends.
+// Tells the host that a waiting exchange has gone on, with DONE, WANT_BODY, WANT_STREAM or, which only it brings,
+// WRITING and STREAMING. Called once after each EXCHANGE_WAITING, from gateway_process or when a call ends.
+//
+// After WANT_STREAM and STREAMING it is called as often as there is something to do: with WANT_STREAM when
+// exchange_feed may go on, with STREAMING when there is something to send, and with DONE when the reply is there as a
+// whole. It may be called from inside exchange_feed and the RPC client, so the host must do nothing with the exchange
+// before it has returned.
 typedef void exchange_progress_fn(void *arg, enum exchange_next next);
 
 struct exchange_header {
@@ -75,6 +83,7 @@ struct exchange_reply {
   struct exchange_headers headers;
   struct exchange_headers trailers;  // follow the body, of a protocol that has it so
   bool has_no_body;                  // the reply ends with its headers; `content_type` may be set
+  bool is_cut;                       // a stream has failed in a way that only its end without an end can say
   int outcome;                       // the HTTP status that REST has for this outcome
   bool has_etag;                     // a strong ETag names the body's bytes, so they must not be re-encoded
   struct slice reason;               // of a problem; empty for another reply
@@ -103,6 +112,31 @@ enum exchange_next exchange_body(struct exchange *exchange, struct slice body);
 enum exchange_next exchange_write(struct exchange *exchange);
 // Returns the size of the response that exchange_write writes.
 size_t exchange_write_bytes(const struct exchange *exchange);
+
+// ---- streams ----
+
+// Takes bytes of the client's messages, after EXCHANGE_WANT_STREAM. `is_last` says that none follow. True where all of
+// them were used. False where the service takes no more now: then `*bytes` are those that are left, to be fed again
+// when `progress` says WANT_STREAM.
+bool exchange_feed(struct exchange *exchange, struct slice *bytes, bool is_last);
+// Returns what is to be sent next of a stream, and takes what was returned before as sent. Empty while nothing is
+// there. Valid until the next call.
+struct slice exchange_stream_next(struct exchange *exchange);
+// Makes the exchange have something to send, for proxies and clients that take silence for a broken connection. Does
+// nothing where the protocol has no form for it.
+void exchange_stream_beat(struct exchange *exchange);
+// Tells whether the exchange has a stream to send that was not abandoned.
+bool exchange_is_streaming(const struct exchange *exchange);
+// Tells whether all of a stream was sent, so that the host ends it with the reply's trailers, or cuts it off
+// (exchange_reply.is_cut).
+bool exchange_stream_is_sent(const struct exchange *exchange);
+// Completes an exchange whose stream was sent.
+void exchange_end_stream(struct exchange *exchange);
+// Ends the streams of callers whose tokens are not valid any more; gateway_process calls it.
+void exchange_check_streams(struct gateway *gateway, uint64_t now_us);
+// Ends all streams with UNAVAILABLE, because the process ends.
+void exchange_drain_streams(struct gateway *gateway);
+
 // Makes the reply the problem for `http_status`, because the HTTP layer itself refused the request (too large,
 // malformed, too slow). An OPTIONS that it refused (405) is answered with 204 and the methods of the path. Allowed at
 // any time; an exchange that was never started takes what identifies the request from `input`.

@@ -21,11 +21,26 @@ enum exchange_state {
   EXCHANGE_STATE_WANTS_BODY,  // the host is reading the body
   EXCHANGE_STATE_WAITING,     // waits for keys, for the exchange of an API key or for the service
   EXCHANGE_STATE_WRITING,     // the host has a large reply written piece by piece
+  EXCHANGE_STATE_STREAMING,   // the reply has begun, and messages of the service follow
   EXCHANGE_STATE_REPLIED,
   EXCHANGE_STATE_ABANDONED,  // the client went away before there was a reply
 };
 
 struct protocol;
+
+// The streams of an exchange. What waits to be sent to the client is bounded by the credit that the service has.
+struct exchange_stream {
+  struct list node;  // in gateway.streams while the call is open
+  uint16_t place;    // of the caller, in gateway.stream_counts
+  bool is_counted;
+  uint64_t began_us;  // when the reply began
+  // How many messages are in exchange.out and in exchange.next, and their bytes as the service has sent them.
+  size_t out_count, out_bytes;
+  size_t next_count, next_bytes;
+  bool has_ended;     // none follows, and the reply says how the call has ended
+  uint8_t format;     // the protocol's own
+  bool is_not_first;  // a message was written
+};
 
 struct exchange {
   struct gateway *gateway;
@@ -75,11 +90,15 @@ struct exchange {
 
   struct exchange_reply reply;
   struct transcode_pieces *pieces;  // of the reply while it is written
+  struct exchange_stream stream;
 
   // The members below are kept from one request to the next; exchange_close zeroes all above.
   struct arena arena;
   struct strbuf wire;     // wire bytes of the request message, then of a large response
-  struct strbuf out;      // the reply's body
+  struct strbuf out;      // the reply's body, or what is being sent of a stream
+  struct strbuf next;     // what is to be sent of a stream afterwards
+  struct strbuf in;       // the beginning of a message of the client's stream
+  struct strbuf plain;    // a message of the client that has come compressed
   struct strbuf scratch;  // a body that had to be decoded, then values of reply headers
   struct exchange *next_spare;
 };
@@ -89,7 +108,9 @@ enum step_result {
   STEP_REPLIED,  // the reply is complete, a success or a problem
   STEP_WAIT,
   STEP_WANT_BODY,
-  STEP_WRITE,  // the reply is large, and exchange_write_piece writes it
+  STEP_WRITE,        // the reply is large, and exchange_write_piece writes it
+  STEP_WANT_STREAM,  // waits for the service, and takes messages of the client
+  STEP_STREAM,       // the reply has begun and ended without a message
 };
 
 // Describes an error for exchange_fail. http_status 0 stands for the HTTP status of the code.
@@ -122,6 +143,22 @@ enum step_result step_reply(struct exchange *exchange);
 
 // Writes the next piece of a large reply: STEP_WRITE while others follow, STEP_REPLIED at the end.
 enum step_result exchange_write_piece(struct exchange *exchange);
+
+// Takes a place among the streams for the call of a method with stream; `caller` is a hash. STEP_NEXT where there is
+// one.
+enum step_result exchange_open_stream(struct exchange *exchange, uint64_t caller);
+// Gives the place back; does nothing where the exchange has none.
+void exchange_leave_stream(struct exchange *exchange);
+// Begins the reply of a stream.
+void exchange_begin_reply(struct exchange *exchange);
+// Takes the end of a call whose reply has begun.
+void exchange_note_outcome(struct exchange *exchange, const struct rpc_status *status);
+// What the RPC client does with the messages of a call.
+extern const struct rpc_stream_events exchange_stream_events;
+// Makes the reply of a call that ended with an error of the service, or that never reached it.
+enum step_result exchange_reply_failure(struct exchange *exchange, const struct rpc_status *status);
+// Changes the state. The gauge of waiting requests and the counter of answered ones change only here.
+void exchange_set_state(struct exchange *exchange, enum exchange_state state);
 
 // Goes on at the current step after a wait, and tells the host when there is something for it to do.
 void exchange_resume(struct exchange *exchange);

@@ -146,8 +146,7 @@ static int find_http_status(const struct rpc_status *status)
   return status->code == STATUS_CANCELLED ? 503 : 0;
 }
 
-// Answers a call that ended with an error of the service, or that never reached it.
-static enum step_result reply_failure(struct exchange *exchange, const struct rpc_status *status)
+enum step_result exchange_reply_failure(struct exchange *exchange, const struct rpc_status *status)
 {
   if (is_our_fault(status->code)) {
     // The details of an internal failure go to the log and not to the caller.
@@ -175,7 +174,12 @@ static enum step_result reply_outcome(struct exchange *exchange, const struct rp
   struct answer_budget *answers = &exchange->gateway->answers;
   if (status->code != STATUS_OK) {
     answer_budget_release(answers, &exchange->answer);
-    return reply_failure(exchange, status);
+    return exchange_reply_failure(exchange, status);
+  }
+  if (exchange_method(exchange)->server_streams) {
+    exchange_begin_reply(exchange);
+    exchange_note_outcome(exchange, status);
+    return STEP_STREAM;
   }
   bool has_room = answer_budget_take(answers, &exchange->answer, exchange->outcome_payload.size,
                                      !exchange_method(exchange)->no_side_effects);

@@ -83,11 +83,13 @@ static struct slice find_text(struct slice message, const uint32_t *path, size_t
   return found;
 }
 
-// Refuses what belongs to another account, where the request names whose it is.
+// Refuses what belongs to another account, where the request names whose it is. Of a client's stream each message does,
+// once the call runs.
 enum step_result step_own(struct exchange *exchange)
 {
   const struct policy *policy = &exchange_method(exchange)->policy;
-  if (policy->owner != POLICY_OWNER_REQUEST)
+  bool has_message = exchange->call != NULL || !exchange_method(exchange)->client_streams;
+  if (policy->owner != POLICY_OWNER_REQUEST || !has_message)
     return STEP_NEXT;
   const struct policy_caller caller = policy_caller_of(exchange);
   struct slice owner = find_text(exchange->message, policy->owner_path, policy->owner_depth);

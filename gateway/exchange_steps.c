@@ -121,14 +121,17 @@ enum step_result step_admit(struct exchange *exchange)
 
 // ---- body ----
 
+// The messages of a client's stream are read, judged and translated one by one while the call runs.
 enum step_result step_body(struct exchange *exchange)
 {
-  return exchange->protocol->begin_body(exchange);
+  return exchange_method(exchange)->client_streams ? STEP_NEXT : exchange->protocol->begin_body(exchange);
 }
 
 enum step_result step_arrived(struct exchange *exchange)
 {
-  return has_expired(exchange) ? exchange_refuse_expired(exchange) : exchange->protocol->judge_body(exchange);
+  if (has_expired(exchange))
+    return exchange_refuse_expired(exchange);
+  return exchange_method(exchange)->client_streams ? STEP_NEXT : exchange->protocol->judge_body(exchange);
 }
 
 enum step_result exchange_refuse_large_body(struct exchange *exchange)
@@ -158,7 +161,7 @@ enum step_result exchange_refuse_violations(struct exchange *exchange, const str
 
 enum step_result step_translate(struct exchange *exchange)
 {
-  return exchange->protocol->translate(exchange);
+  return exchange_method(exchange)->client_streams ? STEP_NEXT : exchange->protocol->translate(exchange);
 }
 
 // ---- call ----
@@ -167,6 +170,14 @@ static void on_called(void *arg, const struct rpc_status *status, struct slice p
 {
   struct exchange *exchange = arg;
   exchange->call = NULL;
+  exchange_leave_stream(exchange);
+  if (exchange->state == EXCHANGE_STATE_STREAMING) {
+    if (exchange->gateway->stopped)
+      return;
+    exchange_note_outcome(exchange, status);
+    exchange->progress(exchange->arg, EXCHANGE_STREAMING);
+    return;
+  }
   exchange->outcome = status;
   exchange->outcome_payload = payload;
   exchange->step++;
@@ -190,11 +201,18 @@ static enum step_result reserve_call(struct exchange *exchange, uint64_t deadlin
   const struct contract_method *method = exchange_method(exchange);
   const struct admission_request request = {
       .method = method, .caller = hash_of_caller(exchange), .left_us = deadline_us > now_us ? deadline_us - now_us : 0};
-  if (admission_take(gateway->admission, &request, &exchange->place, now_us) != CONCURRENCY_ADMITTED)
+  bool streams = method->client_streams || method->server_streams;
+  if (streams && exchange_open_stream(exchange, request.caller) != STEP_NEXT)
+    return STEP_REPLIED;
+  // The messages of a stream are bounded one by one.
+  if (method->server_streams)
+    return STEP_NEXT;
+  if (!streams && admission_take(gateway->admission, &request, &exchange->place, now_us) != CONCURRENCY_ADMITTED)
     return refuse_call(exchange);
   if (answer_budget_reserve(&gateway->answers, &exchange->answer, request.caller, hash_integers((uintptr_t)method, 0)))
     return STEP_NEXT;
   admission_return(gateway->admission, &exchange->place, false, now_us);
+  exchange_leave_stream(exchange);
   return exchange_refuse_answer(exchange);
 }
 
@@ -259,10 +277,11 @@ enum step_result step_call(struct exchange *exchange)
       .client_address = exchange->input.client_address,
       .user_agent = find_user_agent(exchange),
   };
+  bool streams = method->client_streams || method->server_streams;
   struct rpc_call_options options = {
       .service = method->service,
       .method = method->full_name,
-      .payload = exchange->message,
+      .payload = method->client_streams ? (struct slice){0} : exchange->message,
       .deadline_us = deadline_us,
       .reply_wait_ms = reply_wait_ms,
       .context = &exchange->call_context,
@@ -270,8 +289,11 @@ enum step_result step_call(struct exchange *exchange)
       // A reply that is not kept cannot be given to a repeat.
       .is_repeatable = method->no_side_effects || (key.size > 0 && !method->secret_reply),
       .hedge_after_ms = method->hedge_after_ms,
+      .stream = streams ? &exchange_stream_events : NULL,
+      .credit_bytes = streams ? STREAM_UNREAD_BYTES : 0,
+      .writes_messages = method->client_streams,
   };
   const struct backend *backend = exchange_backend(exchange);
   exchange->call = backend->call(backend->arg, &options, on_called, exchange);
-  return STEP_WAIT;
+  return method->client_streams ? STEP_WANT_STREAM : STEP_WAIT;
 }

@@ -24,6 +24,7 @@ struct gateway *gateway_create(const struct gateway_options *options)
   memcpy(limits.limits, options->limits, sizeof(limits.limits));
   gateway->limits = limits_create(&limits);
   list_init(&gateway->excess);
+  list_init(&gateway->streams);
   gateway->admission = admission_create(options->api->contract, &options->api->metrics);
   keys_init(&gateway->keys, &(struct keys_options){.source = {.service = KEYS_SERVICE,
                                                               .method = SLICE(KEYS_METHOD),
@@ -76,6 +77,7 @@ void gateway_process(struct gateway *gateway, uint64_t now_us)
   if (gateway->follows_endings)
     endings_process(&gateway->endings, now_us);
   exchange_expire_waits(gateway, now_us);
+  exchange_check_streams(gateway, now_us);
   exchange_give_up_excess(gateway);
 }
 
@@ -85,8 +87,9 @@ uint64_t gateway_next_timeout_us(const struct gateway *gateway)
     return 0;
   const struct heap_node *first = heap_first(&gateway->waits);
   uint64_t endings_us = gateway->follows_endings ? endings_next_timeout_us(&gateway->endings) : DEADLINE_NONE;
+  uint64_t check_us = list_empty(&gateway->streams) ? DEADLINE_NONE : gateway->next_check_us;
   return deadline_min(deadline_min(keys_next_timeout_us(&gateway->keys), endings_us),
-                      first == NULL ? DEADLINE_NONE : first->key);
+                      deadline_min(first == NULL ? DEADLINE_NONE : first->key, check_us));
 }
 
 bool gateway_is_crowded(const struct gateway *gateway)

@@ -17,6 +17,7 @@
 #include "gateway/api_keys_peers.h"
 #include "gateway/endings_peers.h"
 #include "gateway/limits.h"
+#include "gateway/stream_counts.h"
 
 struct exchange;
 
@@ -55,6 +56,9 @@ struct gateway {
   struct answer_budget answers;
   struct list excess;  // answer shares of calls that are given up soon, because there is no room for their answers
   struct admission *admission;
+  struct list streams;  // exchange.stream.node, of open streams
+  struct stream_counts stream_counts;
+  uint64_t next_check_us;  // of the streams' tokens
   bool stopped;
 };
 

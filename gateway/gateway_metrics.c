@@ -126,6 +126,7 @@ void gateway_metrics_create(struct gateway_metrics *metrics, const struct contra
   create_limit_series(metrics);
   create_admission_series(metrics, contract);
   metrics->in_flight = metrics_single(METRIC_HTTP_IN_FLIGHT);
+  metrics->streams = metrics_single(METRIC_HTTP_STREAMS);
   metrics->token_hits = metrics_single(METRIC_TOKEN_CACHE_HITS);
   metrics->token_misses = metrics_single(METRIC_TOKEN_CACHE_MISSES);
   metrics->keys_ok = metrics_series(METRIC_KEYS_REFRESHED, &SLICE("ok"), 1);

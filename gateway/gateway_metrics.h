@@ -22,6 +22,7 @@ struct gateway_metrics {
   struct metric_series **durations;
   size_t method_count;
   struct metric_series *in_flight;
+  struct metric_series *streams;
   struct metric_series *token_hits;
   struct metric_series *token_misses;
   struct metric_series *keys_ok;

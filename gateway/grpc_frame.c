@@ -88,6 +88,20 @@ static enum step_result expand_message(struct exchange *exchange, struct slice c
                                             : refuse_coding(exchange, coding);
 }
 
+// Makes exchange.message of a whole frame.
+static enum step_result open_frame(struct exchange *exchange, struct slice frame)
+{
+  exchange->message = slice_skip(frame, GRPC_PREFIX_BYTES);
+  switch ((unsigned char)frame.data[0]) {
+  case GRPC_PLAIN:
+    return STEP_NEXT;
+  case GRPC_COMPRESSED:
+    return expand_message(exchange, exchange->message);
+  default:
+    return protocol_refuse(exchange, STATUS_INVALID_ARGUMENT, "the prefix of the message begins with neither 0 nor 1");
+  }
+}
+
 enum step_result grpc_judge_frame(struct exchange *exchange, struct slice body)
 {
   if (body.size < GRPC_PREFIX_BYTES)
@@ -97,15 +111,60 @@ enum step_result grpc_judge_frame(struct exchange *exchange, struct slice body)
     return protocol_refuse(exchange, STATUS_INVALID_ARGUMENT, "the message is shorter than its prefix says");
   if (size < body.size - GRPC_PREFIX_BYTES)
     return protocol_refuse(exchange, STATUS_UNIMPLEMENTED, "the method takes one message, and more have come");
-  exchange->message = slice_skip(body, GRPC_PREFIX_BYTES);
-  switch ((unsigned char)body.data[0]) {
-  case GRPC_PLAIN:
-    return STEP_NEXT;
-  case GRPC_COMPRESSED:
-    return expand_message(exchange, exchange->message);
-  default:
-    return protocol_refuse(exchange, STATUS_INVALID_ARGUMENT, "the prefix of the message begins with neither 0 nor 1");
+  return open_frame(exchange, body);
+}
+
+// ---- the client's stream ----
+
+// Moves bytes into exchange.in until that has `size` of them. False where more must come.
+static bool gather(struct exchange *exchange, struct slice *bytes, size_t size)
+{
+  struct strbuf *in = &exchange->in;
+  size_t missing = size - in->size;
+  size_t taken = missing < bytes->size ? missing : bytes->size;
+  strbuf_add(in, slice_make(bytes->data, taken));
+  *bytes = slice_skip(*bytes, taken);
+  return taken == missing;
+}
+
+// Finds the next frame: where it lies, or in exchange.in, where it has come in pieces.
+static enum read_result find_frame(struct exchange *exchange, struct slice *bytes, struct slice *frame)
+{
+  struct strbuf *in = &exchange->in;
+  bool is_in_place = in->size == 0 && bytes->size >= GRPC_PREFIX_BYTES;
+  if (!is_in_place && in->size < GRPC_PREFIX_BYTES && !gather(exchange, bytes, GRPC_PREFIX_BYTES))
+    return READ_NOTHING;
+  size_t size = read_size(is_in_place ? bytes->data : in->data);
+  if (size > exchange_method(exchange)->max_body_bytes) {
+    (void)exchange_refuse_large_body(exchange);
+    return READ_FAILED;
   }
+  if (is_in_place && bytes->size - GRPC_PREFIX_BYTES >= size) {
+    *frame = slice_make(bytes->data, GRPC_PREFIX_BYTES + size);
+    *bytes = slice_skip(*bytes, frame->size);
+    return READ_MESSAGE;
+  }
+  if (!gather(exchange, bytes, GRPC_PREFIX_BYTES + size))
+    return READ_NOTHING;
+  *frame = strbuf_slice(in);
+  return READ_MESSAGE;
+}
+
+enum read_result grpc_read_message(struct exchange *exchange, struct slice *bytes, bool is_last, struct slice *message)
+{
+  struct slice frame;
+  enum read_result result = find_frame(exchange, bytes, &frame);
+  if (result == READ_NOTHING && is_last && exchange->in.size > 0) {
+    (void)protocol_refuse(exchange, STATUS_INVALID_ARGUMENT, "the last message is shorter than its prefix says");
+    return READ_FAILED;
+  }
+  if (result != READ_MESSAGE)
+    return result;
+  bool is_good = open_frame(exchange, frame) == STEP_NEXT && protocol_translate_wire(exchange) == STEP_NEXT;
+  // The bytes stay until the next call.
+  exchange->in.size = 0;
+  *message = exchange->message;
+  return is_good ? READ_MESSAGE : READ_FAILED;
 }
 
 // ---- the reply ----
@@ -118,12 +177,12 @@ void grpc_frame_write(struct strbuf *out, enum grpc_flags flags, struct slice me
   strbuf_add(out, message);
 }
 
-bool grpc_response_write(struct exchange *exchange, struct slice response)
+bool grpc_response_write(struct exchange *exchange, struct slice response, struct strbuf *out)
 {
   struct slice passed;
   if (transcode_response_to_wire(exchange_method(exchange)->output, response, &exchange->wire, &passed) != STATUS_OK)
     return false;
-  grpc_frame_write(&exchange->out, GRPC_PLAIN, passed);
+  grpc_frame_write(out, GRPC_PLAIN, passed);
   return true;
 }
 

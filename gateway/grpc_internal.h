@@ -33,8 +33,10 @@ enum step_result grpc_judge_frame(struct exchange *exchange, struct slice body);
 
 // Adds the frame of a message.
 void grpc_frame_write(struct strbuf *out, enum grpc_flags flags, struct slice message);
-// Adds the frame of a response to exchange.out. False where it does not fit its contract.
-bool grpc_response_write(struct exchange *exchange, struct slice response);
+// Adds the frame of a response. False where it does not fit its contract.
+bool grpc_response_write(struct exchange *exchange, struct slice response, struct strbuf *out);
+// protocol.read of a stream of frames.
+enum read_result grpc_read_message(struct exchange *exchange, struct slice *bytes, bool is_last, struct slice *message);
 // Completes the head of a reply, whose HTTP status is 200 in any case.
 void grpc_finish_head(struct exchange *exchange, const char *content_type);
 

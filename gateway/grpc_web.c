@@ -7,6 +7,8 @@
 #define CONTENT_TYPE "application/grpc-web+proto"
 #define TEXT_CONTENT_TYPE "application/grpc-web-text+proto"
 
+static const struct exchange_header GOOD_END = {SLICE_INIT("grpc-status"), SLICE_INIT("0")};
+
 static enum step_result judge_body(struct exchange *exchange)
 {
   return grpc_judge_frame(exchange, exchange->body);
@@ -23,13 +25,13 @@ static enum step_result judge_text(struct exchange *exchange)
 }
 
 // Adds the frame that ends a body. Its fields are lines of HTTP/1.1.
-static void add_end(struct exchange *exchange, const struct exchange_header *fields, size_t count)
+static void add_end(struct strbuf *out, const struct exchange_header *fields, size_t count)
 {
   struct strbuf lines;
   strbuf_init(&lines, 0);
   for (size_t i = 0; i < count; i++)
     strbuf_printf(&lines, SLICE_FMT ": " SLICE_FMT "\r\n", SLICE_ARG(fields[i].name), SLICE_ARG(fields[i].value));
-  grpc_frame_write(&exchange->out, GRPC_TRAILERS, strbuf_slice(&lines));
+  grpc_frame_write(out, GRPC_TRAILERS, strbuf_slice(&lines));
   strbuf_free(&lines);
 }
 
@@ -49,19 +51,65 @@ static enum step_result finish(struct exchange *exchange)
 static enum step_result succeed(struct exchange *exchange, struct slice response)
 {
   strbuf_clear(&exchange->out);
-  if (!grpc_response_write(exchange, response))
+  if (!grpc_response_write(exchange, response, &exchange->out))
     return exchange_fail_unfit(exchange);
   exchange->reply.outcome = 200;
-  add_end(exchange, &(struct exchange_header){GRPC_STATUS_NAME, SLICE("0")}, 1);
+  add_end(&exchange->out, &GOOD_END, 1);
   return finish(exchange);
 }
+
+// ---- streams ----
+
+static void begin_stream(struct exchange *exchange)
+{
+  grpc_finish_head(exchange, exchange->protocol->is_base64 ? TEXT_CONTENT_TYPE : CONTENT_TYPE);
+}
+
+// Adds a frame to what is sent next. As text each has an end of its own, so that it need not wait for the next one.
+static void add_frame(struct exchange *exchange, struct strbuf *frame)
+{
+  if (exchange->protocol->is_base64)
+    base64_encode(strbuf_slice(frame), &exchange->next);
+  else
+    strbuf_add(&exchange->next, strbuf_slice(frame));
+  strbuf_free(frame);
+}
+
+static bool put(struct exchange *exchange, struct slice response)
+{
+  struct strbuf frame;
+  strbuf_init(&frame, 0);
+  bool fits = grpc_response_write(exchange, response, &frame);
+  add_frame(exchange, &frame);
+  return fits;
+}
+
+static void put_end(struct exchange *exchange, const struct exchange_header *fields, size_t count)
+{
+  struct strbuf frame;
+  strbuf_init(&frame, 0);
+  add_end(&frame, fields, count);
+  add_frame(exchange, &frame);
+}
+
+static void end_stream(struct exchange *exchange)
+{
+  exchange->reply.outcome = 200;
+  put_end(exchange, &GOOD_END, 1);
+}
+
+// ---- failures ----
 
 static enum step_result fail(struct exchange *exchange, const struct problem *problem, uint32_t retry_after_ms)
 {
   struct exchange_header fields[GRPC_FAILURE_FIELDS];
   grpc_failure_fields(exchange, problem, retry_after_ms, fields);
+  if (exchange_is_streaming(exchange)) {
+    put_end(exchange, fields, GRPC_FAILURE_FIELDS);
+    return STEP_REPLIED;
+  }
   strbuf_clear(&exchange->out);
-  add_end(exchange, fields, GRPC_FAILURE_FIELDS);
+  add_end(&exchange->out, fields, GRPC_FAILURE_FIELDS);
   return finish(exchange);
 }
 
@@ -73,6 +121,9 @@ const struct protocol protocol_grpc_web = {
     .judge_body = judge_body,
     .translate = protocol_translate_wire,
     .succeed = succeed,
+    .begin_stream = begin_stream,
+    .put = put,
+    .end_stream = end_stream,
     .fail = fail,
 };
 
@@ -85,5 +136,8 @@ const struct protocol protocol_grpc_web_text = {
     .judge_body = judge_text,
     .translate = protocol_translate_wire,
     .succeed = succeed,
+    .begin_stream = begin_stream,
+    .put = put,
+    .end_stream = end_stream,
     .fail = fail,
 };

@@ -44,8 +44,10 @@ enum step_result protocol_find_method(struct exchange *exchange)
   const char *problem = NULL;
   if (!is_callable(method))
     problem = "there is no such method; the path must be /package.Service/Method";
-  else if (method->client_streams || method->server_streams)
-    problem = "methods with streams of messages cannot be called from outside";
+  else if (method->client_streams && exchange->protocol->read == NULL)
+    problem = "the method takes a stream of messages, which this protocol does not have; call it by gRPC";
+  else if (method->server_streams && exchange->protocol->put == NULL)
+    problem = "the method sends a stream of messages, which this protocol does not have; call it by gRPC";
   if (problem != NULL)
     return exchange_fail(exchange, &(struct failure){.code = STATUS_UNIMPLEMENTED,
                                                      .http_status = 404,
@@ -74,7 +76,7 @@ enum step_result protocol_expand(struct exchange *exchange, struct slice compres
   uint32_t max_bytes = exchange_method(exchange)->max_body_bytes;
   if (max_bytes > MAX_EXPANDED_BYTES)
     max_bytes = MAX_EXPANDED_BYTES;
-  struct strbuf *out = &exchange->out;
+  struct strbuf *out = &exchange->plain;
   strbuf_clear(out);
   out->max_size = max_bytes;
   bool is_whole = gzip_expand(compressed, out);

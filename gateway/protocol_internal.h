@@ -7,6 +7,12 @@
 
 #define NO_STORE "no-store"
 
+enum read_result {
+  READ_MESSAGE,
+  READ_NOTHING,  // all bytes were taken; with is_last, the stream has ended well
+  READ_FAILED,
+};
+
 struct protocol {
   const char *name;      // for logs and metrics
   size_t framing_bytes;  // that a body has beside its message
@@ -21,7 +27,20 @@ struct protocol {
   enum step_result (*translate)(struct exchange *exchange);
   // Makes the reply of a response, whose bytes are valid during the call only.
   enum step_result (*succeed)(struct exchange *exchange, struct slice response);
-  // Makes the reply say how the request has failed. `retry_after_ms` 0: the client is told no time.
+  // Takes the next message of the client's stream from `*bytes`; what is not whole yet is kept in exchange.in.
+  // READ_FAILED: the reply says why. `*message` is valid until the next call.
+  enum read_result (*read)(struct exchange *exchange, struct slice *bytes, bool is_last, struct slice *message);
+  // Writes the head of a stream's reply.
+  void (*begin_stream)(struct exchange *exchange);
+  // Adds a message of the service to exchange.next. False where it does not fit its contract.
+  bool (*put)(struct exchange *exchange, struct slice response);
+  // Says that the stream has ended well, by trailers or in exchange.next.
+  void (*end_stream)(struct exchange *exchange);
+  // Adds to exchange.next what no reader takes for a message; NULL where the protocol has nothing of the kind.
+  void (*beat)(struct exchange *exchange);
+
+  // Makes the reply say how the request has failed. `retry_after_ms` 0: the client is told no time. Where the reply of
+  // a stream has begun (exchange_is_streaming), its end says it.
   enum step_result (*fail)(struct exchange *exchange, const struct problem *problem, uint32_t retry_after_ms);
 };
 
@@ -40,7 +59,7 @@ const char *protocol_allow(const struct contract *contract, struct slice path);
 enum step_result protocol_find_method(struct exchange *exchange);
 // Answers a request whose form is not that of its protocol.
 enum step_result protocol_refuse(struct exchange *exchange, enum status code, const char *detail);
-// Expands what has come as gzip into exchange.out.
+// Expands what has come as gzip into exchange.plain.
 enum step_result protocol_expand(struct exchange *exchange, struct slice compressed, struct slice *message);
 // Lets the protobuf bytes of exchange.message pass, as far as JSON would.
 enum step_result protocol_translate_wire(struct exchange *exchange);

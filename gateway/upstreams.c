@@ -112,9 +112,39 @@ static bool backend_cancel(void *arg, struct rpc_call *call)
   return rpc_call_cancel(call);
 }
 
+static void backend_take(void *arg, struct rpc_call *call, size_t count, size_t size)
+{
+  (void)arg;
+  rpc_call_take_messages(call, count, size);
+}
+
+static bool backend_may_write(void *arg, struct rpc_call *call)
+{
+  (void)arg;
+  return rpc_call_may_write(call);
+}
+
+static bool backend_write(void *arg, struct rpc_call *call, struct slice message)
+{
+  (void)arg;
+  return rpc_call_write(call, message);
+}
+
+static void backend_half_close(void *arg, struct rpc_call *call)
+{
+  (void)arg;
+  rpc_call_half_close(call);
+}
+
 struct backend upstreams_backend(const struct upstreams *upstreams, enum upstreams_kind kind)
 {
-  return (struct backend){.arg = upstreams->clients[kind], .call = backend_call, .cancel = backend_cancel};
+  return (struct backend){.arg = upstreams->clients[kind],
+                          .call = backend_call,
+                          .cancel = backend_cancel,
+                          .take = backend_take,
+                          .may_write = backend_may_write,
+                          .write = backend_write,
+                          .half_close = backend_half_close};
 }
 
 enum status upstreams_register(struct upstreams *upstreams, const char *address, const char *health_url,

@@ -151,7 +151,7 @@ static struct rpc_frame make_request(const struct rpc_call *call)
                             .method = call->method,
                             .payload = call->payload,
                             .has_context = call->context != NULL,
-                            .credit = call->stream == NULL ? 0 : STREAM_CREDIT_BYTES};
+                            .credit = call->stream == NULL ? 0 : call->flow.credit};
   if (call->context != NULL)
     frame.context = *call->context;
   return frame;
@@ -264,7 +264,7 @@ static struct rpc_call *make_call(struct rpc_client *client, const struct rpc_ca
   call->is_repeatable = options->is_repeatable;
   call->hedge_after_ms = options->hedge_after_ms;
   call->stream = options->stream;
-  call->flow = stream_flow_make(STREAM_CREDIT_BYTES);
+  call->flow = stream_flow_make(STREAM_CREDIT_BYTES, options->credit_bytes);
   call->flow.sends_no_more = !options->writes_messages;
   list_init(&call->backlog_node);
   list_init(&call->attempt.node);

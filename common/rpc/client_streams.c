@@ -69,9 +69,9 @@ bool client_handle_stream_frame(struct endpoint *endpoint, const struct rpc_fram
   return true;
 }
 
-void rpc_call_take_message(struct rpc_call *call, size_t size)
+void rpc_call_take_messages(struct rpc_call *call, size_t count, size_t size)
 {
-  struct rpc_frame frame = {.kind = RPC_FRAME_CREDIT, .credit = stream_flow_take(&call->flow, size)};
+  struct rpc_frame frame = {.kind = RPC_FRAME_CREDIT, .credit = stream_flow_take(&call->flow, count, size)};
   if (frame.credit != 0 && call->state == CALL_IN_FLIGHT)
     send_frame(call, &frame);
 }

@@ -103,6 +103,9 @@ struct rpc_call_options {
   // Opens a stream; must outlive the call, and gets the `arg` of `done`. NULL for a call with one message each way. A
   // stream is opened again only where its request has not left, or was refused.
   const struct rpc_stream_events *stream;
+  // How many bytes of messages the server may have sent that were not taken; one message more may exceed it. 0: 256 KiB
+  // at first, and up to 1 MiB where all that comes is taken at once. Only with `stream`.
+  uint32_t credit_bytes;
   // The client sends messages beside `payload`, which may then be empty. Only with `stream`.
   bool writes_messages;
 };
@@ -124,8 +127,9 @@ struct rpc_call *rpc_client_call(struct rpc_client *client, const struct rpc_cal
 // Nothing of a stream waits in here: the host keeps messages until it can use them, and gives credit for them then; and
 // it writes only while it may.
 
-// Gives the server credit for a message of `size` bytes that on_message has brought and that is used up now.
-void rpc_call_take_message(struct rpc_call *call, size_t size);
+// Gives the server credit for `count` messages of `size` bytes together that on_message has brought and that are used
+// up now.
+void rpc_call_take_messages(struct rpc_call *call, size_t count, size_t size);
 // Returns whether a message may be written: the request has been sent, the server takes more, and so does the
 // connection.
 bool rpc_call_may_write(struct rpc_call *call);

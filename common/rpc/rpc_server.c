@@ -173,7 +173,7 @@ static void copy_frame(struct rpc_request *request)
 
 static void begin_stream(struct rpc_request *request)
 {
-  request->flow = stream_flow_make(request->frame.credit);
+  request->flow = stream_flow_make(request->frame.credit, 0);
   request->server->streams++;
   copy_frame(request);
 }

@@ -87,7 +87,7 @@ bool rpc_request_is_stream(const struct rpc_request *request)
 
 void rpc_request_take_message(struct rpc_request *request, size_t size)
 {
-  uint32_t credit = stream_flow_take(&request->flow, size);
+  uint32_t credit = stream_flow_take(&request->flow, 1, size);
   if (request->connection != NULL)
     request->connection->kept_bytes -= stream_flow_cost(size);
   if (credit == 0 || request->state != REQUEST_RUNNING)

@@ -3,9 +3,13 @@
 // Credit beyond this is dropped: a peer that gives so much makes a mistake.
 #define MAX_CREDIT ((int64_t)1 << 40)
 
-struct stream_flow stream_flow_make(uint32_t may_send)
+struct stream_flow stream_flow_make(uint32_t may_send, uint32_t credit)
 {
-  return (struct stream_flow){.may_send = may_send, .may_receive = STREAM_CREDIT_BYTES, .credit = STREAM_CREDIT_BYTES};
+  uint32_t first = credit == 0 ? STREAM_CREDIT_BYTES : credit;
+  return (struct stream_flow){.may_send = may_send,
+                              .may_receive = first,
+                              .credit = first,
+                              .most_credit = credit == 0 ? STREAM_MAX_CREDIT_BYTES : credit};
 }
 
 void stream_flow_count_sent(struct stream_flow *flow, size_t size)
@@ -31,14 +35,15 @@ bool stream_flow_count_received(struct stream_flow *flow, size_t size)
   return true;
 }
 
-uint32_t stream_flow_take(struct stream_flow *flow, size_t size)
+uint32_t stream_flow_take(struct stream_flow *flow, size_t count, size_t size)
 {
-  flow->taken += (uint32_t)stream_flow_cost(size);
-  flow->kept -= (int64_t)stream_flow_cost(size);
+  size_t cost = size + count * STREAM_MESSAGE_COST;
+  flow->taken += (uint32_t)cost;
+  flow->kept -= (int64_t)cost;
   if (flow->receives_no_more || flow->taken < flow->credit / 2)
     return 0;
   uint32_t credit = flow->taken;
-  if (flow->kept == 0 && flow->credit < STREAM_MAX_CREDIT_BYTES) {
+  if (flow->kept == 0 && flow->credit < flow->most_credit) {
     credit += flow->credit;
     flow->credit *= 2;
   }

@@ -14,7 +14,7 @@
 
 #include "common/base/compiler.h"
 
-// The credit of both directions when a stream is opened.
+// The credit of both directions when a stream is opened, unless its client has chosen what it gives.
 #define STREAM_CREDIT_BYTES (256u * 1024)
 // How much more the credit of a direction becomes whose reader takes all that comes at once.
 #define STREAM_MAX_CREDIT_BYTES (1024u * 1024)
@@ -30,12 +30,14 @@ struct stream_flow {
   int64_t kept;           // bytes that have come and were not taken
   uint32_t taken;         // bytes that were taken since credit was given last
   uint32_t credit;        // the most that the other side has been given at a time
+  uint32_t most_credit;   // what that may become
   bool sends_no_more;     // this side has ended its messages
   bool receives_no_more;  // the other side has
 };
 
-// Opens both directions. `may_send` is what the other side has given in the beginning.
-struct stream_flow stream_flow_make(uint32_t may_send);
+// Opens both directions. `may_send` is what the other side has given in the beginning. `credit` is what this side
+// gives, at any time; 0: STREAM_CREDIT_BYTES at first, and more to a fast stream.
+struct stream_flow stream_flow_make(uint32_t may_send, uint32_t credit);
 
 // Returns what a message of `size` bytes counts.
 static inline size_t stream_flow_cost(size_t size)
@@ -62,8 +64,8 @@ void stream_flow_count_sent(struct stream_flow *flow, size_t size);
 bool stream_flow_add_credit(struct stream_flow *flow, uint32_t credit);
 // Counts a message of `size` bytes that has come. False when the other side had no credit for it, or had ended before.
 bool stream_flow_count_received(struct stream_flow *flow, size_t size) MUST_CHECK;
-// Notes that the reader has taken a message of `size` bytes. Returns how much credit to give the other side now: 0
-// until it is worth a frame.
-uint32_t stream_flow_take(struct stream_flow *flow, size_t size) MUST_CHECK;
+// Notes that the reader has taken `count` messages of `size` bytes together. Returns how much credit to give the other
+// side now: 0 until it is worth a frame.
+uint32_t stream_flow_take(struct stream_flow *flow, size_t count, size_t size) MUST_CHECK;
 
 #endif

@@ -138,7 +138,7 @@ static void give_credit(struct stream *stream, size_t size)
   if (stream->request != NULL)
     rpc_request_take_message(stream->request, size);
   else if (stream->peer != NULL)
-    rpc_call_take_message(stream->peer, size);
+    rpc_call_take_messages(stream->peer, 1, size);
 }
 
 static enum status read_message(struct stream *stream, struct slice bytes, const ProtobufCMessage **message)

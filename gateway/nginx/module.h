@@ -245,6 +245,32 @@ ngx_int_t request_add_trailers(ngx_http_request_t *r, const struct exchange_repl
 ngx_int_t request_send_bytes(ngx_http_request_t *r, struct slice bytes);
 ngx_int_t request_add_header(ngx_http_request_t *r, struct slice name, struct slice value);
 
+// ---- stream.c ----
+
+// The streams of a request. Lies in the request's pool.
+struct stream {
+  ngx_http_request_t *r;
+  struct exchange *exchange;
+  ngx_buf_t piece;  // of what is sent; with nginx until all of it has left
+  ngx_event_t wake;
+  ngx_event_t beat;
+  ngx_connection_t no_connection;  // nginx' debug log reads an fd behind every event
+  bool has_head;
+  bool reads;      // the client's messages are not over
+  bool is_done;    // the reply is there as a whole
+  bool is_silent;  // nothing was sent lately
+};
+
+// Prepares the streams of a request that the exchange waits for. False without memory.
+bool stream_open(struct stream *stream, ngx_http_request_t *r, struct exchange *exchange);
+// Begins to read the client's messages. Returns NGX_DONE, with the request counted, or an HTTP status for nginx to
+// finalize the request with.
+ngx_int_t stream_read(struct stream *stream);
+// Goes on in a posted event, after the exchange has made progress.
+void stream_wake(struct stream *stream, enum exchange_next next);
+// Tells whether a request has streams.
+bool stream_is_open(const ngx_http_request_t *r);
+
 // ---- client.c ----
 
 // Watches the client while the exchange waits; a client that has gone ends its request.

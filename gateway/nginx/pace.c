@@ -85,7 +85,8 @@ static bool is_watched(const ngx_http_request_t *r)
 static ngx_int_t filter_body(ngx_http_request_t *r, ngx_chain_t *in)
 {
   ngx_int_t rc = next_body_filter(r, in);
-  if (rc != NGX_AGAIN || r != r->main || is_watched(r))
+  // A stream has a pace of its own (stream.c).
+  if (rc != NGX_AGAIN || r != r->main || is_watched(r) || stream_is_open(r))
     return rc;
   struct pace *pace = ngx_pcalloc(r->pool, sizeof(*pace));
   if (pace == NULL)

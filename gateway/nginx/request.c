@@ -14,6 +14,8 @@ struct request {
   ngx_http_request_t *r;
   struct exchange *exchange;
   struct turn turn;  // while a large reply is written
+  struct stream stream;
+  bool has_stream;
 };
 
 static void on_progress(void *arg, enum exchange_next next);
@@ -235,6 +237,8 @@ static ngx_int_t write_piece(struct turn *turn)
   case EXCHANGE_DONE:
     return NGX_OK;
   case EXCHANGE_WANT_BODY:
+  case EXCHANGE_WANT_STREAM:
+  case EXCHANGE_STREAMING:
   case EXCHANGE_WAITING:
     break;
   }
@@ -278,6 +282,20 @@ static void on_body(ngx_http_request_t *r)
     ngx_http_finalize_request(r, send_exchange(request));
 }
 
+// ---- streams ----
+
+static bool open_stream(struct request *request)
+{
+  if (!request->has_stream)
+    request->has_stream = stream_open(&request->stream, request->r, request->exchange);
+  return request->has_stream;
+}
+
+static ngx_int_t read_stream(struct request *request)
+{
+  return open_stream(request) ? stream_read(&request->stream) : NGX_HTTP_INTERNAL_SERVER_ERROR;
+}
+
 // ---- the way through ----
 
 ngx_int_t request_handle(ngx_http_request_t *r)
@@ -294,7 +312,10 @@ ngx_int_t request_handle(ngx_http_request_t *r)
     r->main->count++;
     wait_for_progress(r);
     return NGX_DONE;
+  case EXCHANGE_WANT_STREAM:
+    return read_stream(find_request(r));
   case EXCHANGE_WRITING:  // only after a wait
+  case EXCHANGE_STREAMING:
   case EXCHANGE_DONE:
     break;
   }
@@ -308,6 +329,8 @@ static void go_on(struct request *request, enum exchange_next next)
     write_by_turns(request);
   else if (next == EXCHANGE_WANT_BODY)
     ngx_http_finalize_request(r, body_read(r, exchange_body_limit(request->exchange), on_body));
+  else if (next == EXCHANGE_WANT_STREAM)
+    ngx_http_finalize_request(r, read_stream(request));
   else
     ngx_http_finalize_request(r, send_exchange(request));
 }
@@ -317,6 +340,14 @@ static void go_on(struct request *request, enum exchange_next next)
 static void on_progress(void *arg, enum exchange_next next)
 {
   struct request *request = arg;
+  // Without memory for a stream its call ends at its deadline.
+  if (next == EXCHANGE_STREAMING && !open_stream(request))
+    return;
+  if (request->has_stream) {
+    stream_wake(&request->stream, next);
+    worker_touch();
+    return;
+  }
   ngx_connection_t *connection = request->r->connection;
   ngx_http_set_log_request(connection->log, request->r);
   go_on(request, next);

@@ -340,7 +340,7 @@ static void count_message(void *arg, struct slice message)
 {
   struct stream_bench *bench = arg;
   bench->bytes += message.size;
-  rpc_call_take_message(bench->call, message.size);
+  rpc_call_take_messages(bench->call, 1, message.size);
 }
 
 static void ignore_end(void *arg, const struct rpc_status *status, struct slice reply)

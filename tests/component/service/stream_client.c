@@ -10,7 +10,7 @@ static void on_message(void *arg, struct slice payload)
   struct stream_client *client = arg;
   cr_assert_lt(client->count, ARRAY_LEN(client->messages));
   client->messages[client->count++] = arena_copy(&client->driver->arena, payload);
-  rpc_call_take_message(client->call, payload.size);
+  rpc_call_take_messages(client->call, 1, payload.size);
 }
 
 static void on_writable(void *arg)

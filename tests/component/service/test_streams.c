@@ -52,7 +52,7 @@ static void on_message(void *arg, struct slice payload)
   snprintf(stream.name, sizeof(stream.name), "%s", item->name);
   item__v1__item__free_unpacked(item, NULL);
   if (!stream.reads_nothing)
-    rpc_call_take_message(stream.call, payload.size);
+    rpc_call_take_messages(stream.call, 1, payload.size);
 }
 
 static void on_writable(void *arg)
@@ -213,7 +213,7 @@ Test(streams, one_task_reads_while_another_waits_to_write)
     write_message("", i % 200);
   rpc_call_half_close(stream.call);
   stream.reads_nothing = false;
-  rpc_call_take_message(stream.call, stream.unread);
+  rpc_call_take_messages(stream.call, 1, stream.unread);
   await_end(STATUS_OK);
   cr_expect_eq(stream.messages, PROBE_BOTH_ITEMS + 1);
   cr_expect_str_eq(stream.name, "sum");

@@ -58,6 +58,7 @@ static struct rpc_call *backend_call(void *arg, const struct rpc_call_options *o
   call->hedge_after_ms = options->hedge_after_ms;
   call->done = done;
   call->arg = done_arg;
+  call->stream = options->stream;
   copy_context(fixture, call, options->context);
   return (struct rpc_call *)(void *)call;
 }
@@ -69,6 +70,48 @@ static bool backend_cancel(void *arg, struct rpc_call *call)
   CHECK(!cancelled->ended && !cancelled->cancelled);
   cancelled->cancelled = true;
   return true;
+}
+
+static void backend_take(void *arg, struct rpc_call *call, size_t count, size_t size)
+{
+  (void)arg;
+  struct fixture_call *taken = (struct fixture_call *)(void *)call;
+  taken->taken_count += count;
+  taken->taken_bytes += size;
+}
+
+static bool backend_may_write(void *arg, struct rpc_call *call)
+{
+  (void)arg;
+  return !((struct fixture_call *)(void *)call)->is_full;
+}
+
+static bool backend_write(void *arg, struct rpc_call *call, struct slice message)
+{
+  struct fixture *fixture = arg;
+  struct fixture_call *target = (struct fixture_call *)(void *)call;
+  CHECK(!target->is_full && !target->is_half_closed && !target->cancelled && !target->ended);
+  target->written++;
+  target->last_written = arena_copy(&fixture->arena, message);
+  return true;
+}
+
+static void backend_half_close(void *arg, struct rpc_call *call)
+{
+  (void)arg;
+  ((struct fixture_call *)(void *)call)->is_half_closed = true;
+}
+
+void fixture_take_more(struct fixture_call *call)
+{
+  call->is_full = false;
+  call->stream->on_writable(call->arg);
+}
+
+void fixture_send(struct fixture_call *call, struct slice payload)
+{
+  CHECK(call->stream != NULL && !call->ended && !call->cancelled);
+  call->stream->on_message(call->arg, payload);
 }
 
 struct fixture *fixture_open(void)
@@ -87,7 +130,13 @@ struct fixture *fixture_open(void)
   fixture->gateway = gateway_create(&(struct gateway_options){.api = fixture->api,
                                                               .issuer = FIXTURE_ISSUER,
                                                               .audience = FIXTURE_AUDIENCE,
-                                                              .backend = {fixture, backend_call, backend_cancel},
+                                                              .backend = {.arg = fixture,
+                                                                          .call = backend_call,
+                                                                          .cancel = backend_cancel,
+                                                                          .take = backend_take,
+                                                                          .may_write = backend_may_write,
+                                                                          .write = backend_write,
+                                                                          .half_close = backend_half_close},
                                                               .clock = &clock});
   return fixture;
 }

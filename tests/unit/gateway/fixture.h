@@ -22,6 +22,12 @@ struct fixture_call {
   bool is_repeatable;
   uint32_t hedge_after_ms;
   struct slice request_id, traceparent, access_token, idempotency_key, user_agent;
+  const struct rpc_stream_events *stream;
+  size_t taken_count, taken_bytes;  // of a stream's messages, for which the service was given credit
+  bool is_full;                     // the service takes no messages now
+  bool is_half_closed;              // the client has ended its messages
+  size_t written;                   // messages of the client
+  struct slice last_written;
   bool cancelled;
   bool ended;
   rpc_done_fn *done;
@@ -68,6 +74,10 @@ struct exchange *fixture_exchange(struct fixture *fixture);
 // Returns the call of this index, in the order in which calls were made; CHECKs that it exists.
 struct fixture_call *fixture_call(struct fixture *fixture, size_t index);
 void fixture_answer(struct fixture_call *call, struct slice payload);
+// Sends a message of the call's stream.
+void fixture_send(struct fixture_call *call, struct slice payload);
+// Says that the service takes messages again.
+void fixture_take_more(struct fixture_call *call);
 void fixture_answer_status(struct fixture_call *call, const struct rpc_status *status);
 
 // Returns what was logged since the last time, or since the test called cr_redirect_stderr.

@@ -45,7 +45,7 @@ static int64_t wall_us(void)
 static void open_endings(void)
 {
   open_all();
-  played = (struct backend){NULL, play_call, play_cancel};
+  played = (struct backend){.call = play_call, .cancel = play_cancel};
   endings_init(&endings,
                &(struct endings_options){
                    .backend = &played, .verifier = fixture->gateway->verifier, .now_us = now_us, .wall_us = wall_us});

@@ -86,7 +86,7 @@ static void on_message(void *arg, struct slice payload)
   reader.kept_sizes[reader.messages++ % 20000] = payload.size;
   reader.bytes += payload.size;
   if (!reader.keeps)
-    rpc_call_take_message(reader.call, payload.size);
+    rpc_call_take_messages(reader.call, 1, payload.size);
 }
 
 static void on_writable(void *arg)
@@ -219,7 +219,7 @@ Test(streams, a_client_that_takes_nothing_stops_its_server_and_nobody_else)
   cr_assert_eq(host.writables, 0);
   cr_assert(!rpc_request_may_write(request));
   for (size_t i = 0; i < reader.messages; i++)
-    rpc_call_take_message(reader.call, reader.kept_sizes[i]);
+    rpc_call_take_messages(reader.call, 1, reader.kept_sizes[i]);
   settle(&rig);
   cr_assert_eq(host.writables, 1);
   cr_assert(rpc_request_may_write(request));
