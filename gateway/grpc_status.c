@@ -3,7 +3,8 @@
 #include "common/base/codec.h"
 #include "common/base/wire.h"
 
-#define TYPE_PREFIX "type.googleapis.com/google.rpc."
+#define TYPE_HOST "type.googleapis.com/"
+#define TYPE_PREFIX TYPE_HOST "google.rpc."
 #define DOMAIN "bulkhead"
 // Clients take 8 KB of headers at least. In base64 these are four thirds as long.
 #define MAX_VIOLATION_BYTES 3000
@@ -65,13 +66,13 @@ static void end_detail(struct strbuf *out, struct detail detail)
   wire_end_nested(out, detail.any);
 }
 
-static void write_violations(const struct problem *problem, struct strbuf *out)
+static void write_violations(const struct problem *problem, size_t max_bytes, struct strbuf *out)
 {
   struct detail detail = begin_detail(out, TYPE_PREFIX "BadRequest");
   size_t before = out->size;
   for (size_t i = 0; i < problem->violation_count; i++) {
     const struct violation *violation = &problem->violations[i];
-    if (out->size - before + violation->field.size + violation->description.size > MAX_VIOLATION_BYTES)
+    if (out->size - before + violation->field.size + violation->description.size > max_bytes)
       break;
     size_t mark = wire_begin_nested(out, BAD_REQUEST_VIOLATIONS);
     wire_write_bytes(out, VIOLATION_FIELD, violation->field);
@@ -93,19 +94,40 @@ static void write_retry(uint32_t retry_after_ms, struct strbuf *out)
   end_detail(out, detail);
 }
 
-void grpc_status_write(const struct problem *problem, enum status code, uint32_t retry_after_ms, struct strbuf *out)
+void grpc_details_write(const struct problem *problem, uint32_t retry_after_ms, size_t max_bytes, struct strbuf *out)
 {
-  wire_write_varint(out, STATUS_CODE, (uint64_t)code);
-  wire_write_bytes(out, STATUS_MESSAGE, problem->detail);
   struct detail detail = begin_detail(out, TYPE_PREFIX "ErrorInfo");
   wire_write_bytes(out, ERROR_INFO_REASON, problem->reason);
   wire_write_bytes(out, ERROR_INFO_DOMAIN, SLICE(DOMAIN));
   end_detail(out, detail);
   if (problem->violation_count > 0)
-    write_violations(problem, out);
+    write_violations(problem, max_bytes, out);
   if (retry_after_ms > 0)
     write_retry(retry_after_ms, out);
   detail = begin_detail(out, TYPE_PREFIX "RequestInfo");
   wire_write_bytes(out, REQUEST_INFO_ID, problem->request_id);
   end_detail(out, detail);
+}
+
+void grpc_status_write(const struct problem *problem, enum status code, uint32_t retry_after_ms, struct strbuf *out)
+{
+  wire_write_varint(out, STATUS_CODE, (uint64_t)code);
+  wire_write_bytes(out, STATUS_MESSAGE, problem->detail);
+  grpc_details_write(problem, retry_after_ms, MAX_VIOLATION_BYTES, out);
+}
+
+bool grpc_detail_read(struct slice *details, struct slice *type, struct slice *value)
+{
+  struct wire_reader reader = wire_reader_make(*details);
+  struct wire_field detail, part;
+  if (wire_read(&reader, &detail) != WIRE_FIELD)
+    return false;
+  *details = slice_make(reader.next, (size_t)(reader.end - reader.next));
+  *value = (struct slice){0};
+  for (reader = wire_reader_make(detail.bytes); wire_read(&reader, &part) == WIRE_FIELD;)
+    if (part.number == ANY_TYPE_URL)
+      *type = slice_skip(part.bytes, sizeof(TYPE_HOST) - 1);
+    else
+      *value = part.bytes;
+  return true;
 }

@@ -1,5 +1,6 @@
 // Finds the protocol of a request, and holds what protocols share that name a method by a path
 // "/package.Service/Method" and may bring protobuf bytes.
+#include "gateway/connect_internal.h"
 #include "gateway/grpc_internal.h"
 #include "gateway/gzip.h"
 #include "gateway/protocol_internal.h"
@@ -7,21 +8,6 @@
 // Little is taken of what expands, because the room for bodies is counted by what has come, and the worker does nothing
 // else meanwhile.
 #define MAX_EXPANDED_BYTES (512u * 1024)
-
-const struct protocol *protocol_find(const struct exchange_input *input)
-{
-  switch (grpc_read_type(input->content_type)) {
-  case GRPC_TYPE_NATIVE:
-    return input->is_http2 ? &protocol_grpc : &protocol_rest;
-  case GRPC_TYPE_WEB:
-    return &protocol_grpc_web;
-  case GRPC_TYPE_WEB_TEXT:
-    return &protocol_grpc_web_text;
-  case GRPC_TYPE_NONE:
-    break;
-  }
-  return &protocol_rest;
-}
 
 static bool is_callable(const struct contract_method *method)
 {
@@ -33,9 +19,45 @@ static const struct contract_method *find_by_path(const struct contract *contrac
   return path.size == 0 ? NULL : contract_method_by_name(contract, slice_skip(path, 1));
 }
 
+// Tells whether a path is as those of calls are: "/package.Service/Method". Those of routes are not, so that little is
+// looked up for them.
+static bool has_form_of_call(struct slice path)
+{
+  if (path.size < 2)
+    return false;
+  size_t slash = slice_find(path, '/', 1);
+  return slash < path.size && slice_find(path, '/', slash + 1) == path.size && slice_find(path, '.', 1) < slash;
+}
+
+// Tells whether a request means Connect: its path names a method, or says of itself that it is a call.
+static bool means_connect(const struct contract *contract, const struct exchange_input *input)
+{
+  if (!has_form_of_call(input->path))
+    return false;
+  return is_callable(find_by_path(contract, input->path)) || connect_is_announced(input);
+}
+
+const struct protocol *protocol_find(const struct contract *contract, const struct exchange_input *input)
+{
+  switch (grpc_read_type(input->content_type)) {
+  case GRPC_TYPE_NATIVE:
+    return input->is_http2 ? &protocol_grpc : &protocol_rest;
+  case GRPC_TYPE_WEB:
+    return &protocol_grpc_web;
+  case GRPC_TYPE_WEB_TEXT:
+    return &protocol_grpc_web_text;
+  case GRPC_TYPE_NONE:
+    break;
+  }
+  return means_connect(contract, input) ? &protocol_connect_json : &protocol_rest;
+}
+
 const char *protocol_allow(const struct contract *contract, struct slice path)
 {
-  return is_callable(find_by_path(contract, path)) ? "POST, OPTIONS" : NULL;
+  const struct contract_method *method = find_by_path(contract, path);
+  if (!is_callable(method))
+    return NULL;
+  return method->no_side_effects ? "GET, HEAD, POST, OPTIONS" : "POST, OPTIONS";
 }
 
 enum step_result protocol_find_method(struct exchange *exchange)

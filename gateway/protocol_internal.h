@@ -17,6 +17,7 @@ struct protocol {
   const char *name;      // for logs and metrics
   size_t framing_bytes;  // that a body has beside its message
   bool is_base64;        // bodies are in base64, frames and all
+  int success_status;    // the HTTP status of a reply in JSON that is a success; 0: the method's
   // Finds the method that the request calls.
   enum step_result (*find_method)(struct exchange *exchange);
   // Judges the request's head for its body: asks for that, or hands on where there is none.
@@ -48,12 +49,14 @@ extern const struct protocol protocol_rest;
 extern const struct protocol protocol_grpc;
 extern const struct protocol protocol_grpc_web;
 extern const struct protocol protocol_grpc_web_text;
+extern const struct protocol protocol_connect_json;
+extern const struct protocol protocol_connect_proto;
 
 // Returns the protocol of a request, by what its head says.
-const struct protocol *protocol_find(const struct exchange_input *input);
+const struct protocol *protocol_find(const struct contract *contract, const struct exchange_input *input);
 // Returns how many bytes the body of a call may have.
 size_t protocol_body_limit(const struct protocol *protocol, const struct contract_method *method);
-// Returns the value of the Allow header of a path that names a method, NULL for any other path.
+// Returns the value of the Allow header of a path that names a method, which Connect has; NULL for any other path.
 const char *protocol_allow(const struct contract *contract, struct slice path);
 // Finds the method that the path "/package.Service/Method" names, among those that can be called from outside.
 enum step_result protocol_find_method(struct exchange *exchange);

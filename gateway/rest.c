@@ -2,12 +2,7 @@
 #include "common/base/check.h"
 #include "common/base/wire.h"
 #include "gateway/grpc_internal.h"
-#include "gateway/pacing.h"
-
-// A response of more bytes is written in pieces, of about this many bytes of JSON each. A piece takes a tenth of a
-// millisecond.
-#define AT_ONCE_BYTES ((size_t)64 * 1024)
-#define PIECE_BYTES ((size_t)64 * 1024)
+#include "gateway/reply_internal.h"
 
 // ---- route ----
 
@@ -33,10 +28,7 @@ static enum step_result find_route(struct exchange *exchange)
   enum status status = contract_route(contract, input->method, input->path, &route, &allowed);
   if (status == STATUS_UNIMPLEMENTED)
     allow = contract_allow_header(contract, allowed, &exchange->arena);
-  // A preflight does not say which protocol the request speaks that will follow.
-  if (status == STATUS_NOT_FOUND)
-    allow = protocol_allow(contract, input->path);
-  if (allow != NULL && slice_equal(input->method, SLICE("OPTIONS")))
+  if (status == STATUS_UNIMPLEMENTED && slice_equal(input->method, SLICE("OPTIONS")))
     return exchange_describe(exchange, slice_from_string(allow));
   if (status == STATUS_UNIMPLEMENTED) {
     reply_add_header(exchange, SLICE("Allow"), slice_from_string(allow));
@@ -147,25 +139,6 @@ static enum step_result fail(struct exchange *exchange, const struct problem *pr
 
 // ---- success ----
 
-struct emitted {
-  struct exchange *exchange;
-  struct slice etag;
-};
-
-// Adds a response field as a header. Name and value are copied, because they may live shorter than the reply. The value
-// cannot end the header early, because the transcoder refuses control characters.
-static void add_response_header(void *arg, const char *name, struct slice value)
-{
-  struct emitted *emitted = arg;
-  struct exchange *exchange = emitted->exchange;
-  struct slice kept = arena_copy(&exchange->arena, value);
-  if (slice_equal_ignore_case(slice_from_string(name), SLICE("ETag"))) {
-    emitted->etag = kept;
-    exchange->reply.has_etag = true;
-  }
-  reply_add_header(exchange, slice_from_string(arena_string(&exchange->arena, slice_from_string(name))), kept);
-}
-
 static enum status add_location(struct exchange *exchange, const struct contract_method *method, struct slice wire)
 {
   if (method->location == NULL)
@@ -175,19 +148,6 @@ static enum status add_location(struct exchange *exchange, const struct contract
   if (status == STATUS_OK && exchange->out.size > 0)
     reply_add_header(exchange, SLICE("Location"), arena_copy(&exchange->arena, strbuf_slice(&exchange->out)));
   return status;
-}
-
-// Returns the Cache-Control of a success. A shared cache may keep only what everybody may see. A client may keep what
-// has an ETag, and asks each time whether it is still the same.
-static const char *choose_cache_control(struct exchange *exchange, const struct contract_method *method)
-{
-  if (!method->no_side_effects)
-    return NO_STORE;
-  if (policy_needs_token(&method->policy))
-    return exchange->reply.has_etag ? "private, no-cache" : NO_STORE;
-  if (method->cache_ttl_ms < 1000)
-    return "no-cache";
-  return arena_printf(&exchange->arena, "public, max-age=%u", method->cache_ttl_ms / 1000);
 }
 
 // Finds the message that is the reply's body: the response, or the field of it that response_body names.
@@ -209,94 +169,23 @@ static bool find_reply_message(const struct contract_binding *binding, struct sl
   return result == WIRE_END;
 }
 
-// Answers a read whose If-Match names another state than the one that was read.
-static enum step_result fail_precondition(struct exchange *exchange)
-{
-  exchange_drop_headers(exchange);
-  return exchange_fail(exchange, &(struct failure){.code = STATUS_ABORTED,
-                                                   .http_status = 412,
-                                                   .reason = "ETAG_MISMATCH",
-                                                   .detail = SLICE("its ETag is none of those in If-Match")});
-}
-
-static enum step_result finish_success(struct exchange *exchange)
-{
-  const struct contract_method *method = exchange_method(exchange);
-  exchange_finish_reply(exchange, method->success_status, "application/json", choose_cache_control(exchange, method));
-  return STEP_REPLIED;
-}
-
-// Begins a large reply, of which a copy is kept: the bytes of the call are gone once this step ends. A very large one
-// waits behind others and pauses for them, so what is left of it is no part of the time that such a call takes, and
-// holds nobody up: gateway.answers bounds how much of it there is.
-static enum step_result begin_pieces(struct exchange *exchange, const struct contract_message *message,
-                                     struct slice bytes)
-{
-  strbuf_clear(&exchange->wire);
-  strbuf_add(&exchange->wire, bytes);
-  if (pacing_is_very_large(bytes.size))
-    exchange_note_sent(exchange);
-  exchange->pieces = transcode_pieces_begin(message, strbuf_slice(&exchange->wire), &exchange->arena, &exchange->out);
-  return STEP_WRITE;
-}
-
-// Answers a read that has come back, but cannot be written in the time that the client has set.
-static enum step_result refuse_late_write(struct exchange *exchange)
-{
-  strbuf_free(&exchange->wire);
-  exchange_drop_headers(exchange);
-  return exchange_fail(exchange, &(struct failure){.code = STATUS_DEADLINE_EXCEEDED,
-                                                   .detail = SLICE("the time that the request gives itself was over "
-                                                                   "before its large answer was written")});
-}
-
-// What changes something is answered in any case: its client would not know the outcome.
-static bool is_too_late(const struct exchange *exchange)
-{
-  return exchange->deadline_us != DEADLINE_NONE && exchange_method(exchange)->no_side_effects &&
-         exchange->gateway->clock.now_us() >= exchange->deadline_us;
-}
-
-enum step_result exchange_write_piece(struct exchange *exchange)
-{
-  if (is_too_late(exchange))
-    return refuse_late_write(exchange);
-  bool is_done = false;
-  enum status status = transcode_pieces_write(exchange->pieces, PIECE_BYTES, &is_done);
-  if (status == STATUS_OK && !is_done)
-    return STEP_WRITE;
-  // A client may read the reply slowly, and the response need not stay as long.
-  strbuf_free(&exchange->wire);
-  return status == STATUS_OK ? finish_success(exchange) : exchange_fail_unfit(exchange);
-}
-
 static enum step_result succeed(struct exchange *exchange, struct slice payload)
 {
   const struct contract_method *method = exchange_method(exchange);
   const struct contract_message *message;
-  struct slice bytes;
-  struct emitted emitted = {.exchange = exchange};
+  struct slice bytes, etag;
   if (!find_reply_message(exchange->route.binding, payload, &message, &bytes) ||
-      transcode_response_headers(message, bytes, &exchange->arena, add_response_header, &emitted) != STATUS_OK ||
+      !reply_add_response_headers(exchange, message, bytes, &etag) ||
       add_location(exchange, method, payload) != STATUS_OK)
     return exchange_fail_unfit(exchange);
-  bool reads = slice_equal(exchange->input.method, SLICE("GET")) || slice_equal(exchange->input.method, SLICE("HEAD"));
-  if (reads && emitted.etag.size > 0 && exchange->input.if_match.data != NULL &&
-      !if_match_holds(exchange->input.if_match, emitted.etag))
-    return fail_precondition(exchange);
-  if (reads && emitted.etag.size > 0 && if_none_match_holds(exchange->input.if_none_match, emitted.etag)) {
-    exchange_finish_reply(exchange, 304, NULL, choose_cache_control(exchange, method));
-    return STEP_REPLIED;
-  }
+  enum step_result result = reply_judge_conditions(exchange, etag);
+  if (result != STEP_NEXT)
+    return result;
   if (method->success_status == 204) {
-    exchange_finish_reply(exchange, 204, NULL, choose_cache_control(exchange, method));
+    exchange_finish_reply(exchange, 204, NULL, reply_cache_control(exchange));
     return STEP_REPLIED;
   }
-  strbuf_clear(&exchange->out);
-  if (bytes.size > AT_ONCE_BYTES)
-    return begin_pieces(exchange, message, bytes);
-  return transcode_wire_to_json(message, bytes, &exchange->out) == STATUS_OK ? finish_success(exchange)
-                                                                             : exchange_fail_unfit(exchange);
+  return reply_write_json(exchange, message, bytes);
 }
 
 const struct protocol protocol_rest = {

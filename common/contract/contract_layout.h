@@ -107,6 +107,20 @@ static inline bool field_paths_equal(const struct contract_field *const *a, cons
   return true;
 }
 
+// Whether a path variable of one of the method's routes fills the field at this path, which then names what a request
+// is about.
+static inline bool method_names_field(const struct contract_method *method, const struct contract_field *const *path,
+                                      size_t depth)
+{
+  for (size_t i = 0; i < method->binding_count; i++)
+    for (size_t v = 0; v < method->bindings[i].variable_count; v++) {
+      const struct contract_path_variable *variable = &method->bindings[i].variables[v];
+      if (variable->depth == depth && field_paths_equal(variable->path, path, depth))
+        return true;
+    }
+  return false;
+}
+
 static inline bool field_is_message(const struct contract_field *field, enum contract_well_known kind)
 {
   return field->type == CONTRACT_MESSAGE && !field->is_map && field->message->well_known == kind;

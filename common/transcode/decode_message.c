@@ -96,6 +96,7 @@ static const char *describe_difference(const struct preset *preset)
   case PRESET_PATH:
     return "must be the same as in the path, or absent";
   case PRESET_HEADER:
+    return "must be the same as in the header, or absent";
   case PRESET_QUERY:
     break;
   }
@@ -138,6 +139,19 @@ static bool merges_next(const struct decoder *decoder, const struct contract_fie
   return decoder->merge_patch && is_open && jsontext_read(&ahead) == JSONTEXT_OBJECT_BEGIN;
 }
 
+// Whether the client sets a field that else only the service sets, because it names what the request is about. In a
+// request of parts the path has it.
+static bool names_resource(const struct decoder *decoder, const struct message_target *target,
+                           const struct contract_field *field)
+{
+  const struct contract_field *path[CONTRACT_MAX_FIELD_PATH];
+  if (decoder->whole == NULL || target->scope >= CONTRACT_MAX_FIELD_PATH)
+    return false;
+  memcpy(path, decoder->prefix, target->scope * sizeof(path[0]));
+  path[target->scope] = field;
+  return method_names_field(decoder->whole, path, target->scope + 1);
+}
+
 static bool read_known(struct decoder *decoder, struct level *level, const struct contract_field *field,
                        const struct message_target *inside)
 {
@@ -145,7 +159,7 @@ static bool read_known(struct decoder *decoder, struct level *level, const struc
   size_t place = field_place(target->message, field);
   if (field_set_has(&level->bound, place))
     return read_bound(decoder, level, field, inside);
-  if (field->rules.output_only)
+  if (field->rules.output_only && !names_resource(decoder, target, field))
     return jsontext_skip_value(&decoder->reader, NULL);
   bool gathers = target->mask.kind == MASK_GIVEN;
   bool merges = merges_next(decoder, field);
@@ -178,8 +192,8 @@ static bool read_member(struct decoder *decoder, struct level *level)
   const struct message_target *target = level->target;
   struct slice name = decoder->reader.text;
   const struct contract_field *field = contract_field_by_name(target->message, name);
-  // A field that comes in a header comes there only.
-  if (field != NULL && field->rules.from_header != NULL)
+  // In a request of parts, a field that comes in a header comes there only.
+  if (field != NULL && field->rules.from_header != NULL && decoder->whole == NULL)
     field = NULL;
   struct place place = make_member_place(target, field, name.data == NULL ? SLICE("") : name);
   const char *problem = field == NULL ? "is not a field that is known here"

@@ -14,6 +14,8 @@ void decoder_init(struct decoder *decoder, struct slice json, struct arena *aren
   decoder->presets = NULL;
   decoder->preset_count = 0;
   decoder->gathered_mask = NULL;
+  decoder->merge_patch = false;
+  decoder->whole = NULL;
   decoder->rules_off = false;
   // JSONTEXT_MAX_DEPTH is enough: the contract bounds how deep messages nest, decode_raw_object how deep a free-form
   // object does.

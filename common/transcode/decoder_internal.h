@@ -47,7 +47,9 @@ struct decoder {
       prefix[CONTRACT_MAX_FIELD_PATH];  // the fields that lead to the message being written, while presets can match it
   struct strbuf *gathered_mask;         // wire bytes of the FieldMask that is gathered from the body; NULL when none is
   bool merge_patch;                     // the body is a merge patch (RFC 7396)
-  bool rules_off;                       // the update mask leaves out what is being read, so only its form is checked
+  // Set where the whole message comes as one object: its method. NULL where parts come in path, headers and query.
+  const struct contract_method *whole;
+  bool rules_off;  // the update mask leaves out what is being read, so only its form is checked
 };
 
 // What a message is decoded from, besides presets.

@@ -44,6 +44,20 @@ struct transcode_request {
 enum status transcode_request_to_wire(const struct transcode_request *request, struct arena *arena, struct strbuf *out,
                                       struct violations *violations) MUST_CHECK;
 
+// A request message that has come as one JSON object, without a route.
+struct transcode_json_request {
+  const struct contract_method *method;
+  struct slice json;
+  transcode_header_fn *header;  // NULL: there are none
+  void *header_arg;
+};
+
+// Does what transcode_request_to_wire does for such a message, which may have every field. A field that a header fills
+// is taken from there where the object does not have it, and must be the same where it has. A field that only the
+// service sets is ignored, unless a route of the method names it in its path.
+enum status transcode_request_from_json(const struct transcode_json_request *request, struct arena *arena,
+                                        struct strbuf *out, struct violations *violations) MUST_CHECK;
+
 // A request message whose bytes a client has sent as such.
 struct transcode_wire_request {
   const struct contract_method *method;

@@ -61,16 +61,36 @@ static void decode_request(const struct transcode_request *request, struct decod
   strbuf_free(&mask);
 }
 
+static enum status decode(const struct transcode_request *request, struct decoder *decoder)
+{
+  request_presets(request, decoder);
+  decode_request(request, decoder);
+  if (decoder->out->failed)
+    decoder_report(decoder, NULL, "is too large");
+  decoder_free(decoder);
+  return decoder->violations->count == 0 ? STATUS_OK : STATUS_INVALID_ARGUMENT;
+}
+
 enum status transcode_request_to_wire(const struct transcode_request *request, struct arena *arena, struct strbuf *out,
                                       struct violations *violations)
 {
   struct decoder decoder;
   decoder_init(&decoder, request->body, arena, out, violations);
   decoder.merge_patch = request->merge_patch;
-  request_presets(request, &decoder);
-  decode_request(request, &decoder);
-  if (out->failed)
-    decoder_report(&decoder, NULL, "is too large");
-  decoder_free(&decoder);
-  return violations->count == 0 ? STATUS_OK : STATUS_INVALID_ARGUMENT;
+  return decode(request, &decoder);
+}
+
+enum status transcode_request_from_json(const struct transcode_json_request *request, struct arena *arena,
+                                        struct strbuf *out, struct violations *violations)
+{
+  // What a route without variables would say, whose body is the message.
+  const struct contract_binding binding = {
+      .method = request->method, .http_method = "POST", .path = "", .body = CONTRACT_BODY_ALL};
+  const struct contract_route route = {.binding = &binding};
+  const struct transcode_request parts = {
+      .route = &route, .body = request->json, .header = request->header, .header_arg = request->header_arg};
+  struct decoder decoder;
+  decoder_init(&decoder, request->json, arena, out, violations);
+  decoder.whole = request->method;
+  return decode(&parts, &decoder);
 }

@@ -27,19 +27,13 @@ struct filter {
 
 // ---- what may pass ----
 
-// Whether a path variable of one of the method's routes fills the field, which then names what the request is about.
+// Whether the field names what the request is about.
 static bool names_resource(const struct filter *filter, const struct contract_field *field)
 {
-  for (size_t i = 0; i < filter->method->binding_count; i++) {
-    const struct contract_binding *binding = &filter->method->bindings[i];
-    for (size_t v = 0; v < binding->variable_count; v++) {
-      const struct contract_path_variable *variable = &binding->variables[v];
-      if (variable->depth == filter->depth + 1 && variable->path[filter->depth] == field &&
-          field_paths_equal(variable->path, filter->path, filter->depth))
-        return true;
-    }
-  }
-  return false;
+  const struct contract_field *path[CONTRACT_MAX_DEPTH + 2];
+  memcpy(path, filter->path, filter->depth * sizeof(path[0]));
+  path[filter->depth] = field;
+  return method_names_field(filter->method, path, filter->depth + 1);
 }
 
 static bool is_taken_out(const struct filter *filter, const struct contract_field *field)

@@ -219,6 +219,17 @@ struct outcome fixture_request(const struct contract *contract, struct exchange 
   return finish(route.binding->method->input, status, wire, &violations);
 }
 
+struct outcome fixture_json_request(const struct contract_method *method, struct exchange exchange)
+{
+  const struct transcode_json_request request = {
+      .method = method, .json = slice_from_string(exchange.body), .header = find_header, .header_arg = &exchange};
+  struct strbuf *wire = new_buffer();
+  struct violations violations;
+  violations_init(&violations, &memory);
+  enum status status = transcode_request_from_json(&request, &memory, wire, &violations);
+  return finish(method->input, status, wire, &violations);
+}
+
 struct outcome fixture_round_trip(const struct contract_message *message, const char *json)
 {
   struct strbuf *wire = new_buffer();

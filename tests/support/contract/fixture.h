@@ -43,6 +43,8 @@ struct outcome {
   struct slice wire;
 };
 struct outcome fixture_request(const struct contract *contract, struct exchange exchange);
+// Does the same for a message that comes as one object, without a route: body and If-Match count.
+struct outcome fixture_json_request(const struct contract_method *method, struct exchange exchange);
 // Translates JSON to wire bytes and back to JSON.
 struct outcome fixture_round_trip(const struct contract_message *message, const char *json);
 // Expects that translation in the smallest pieces makes the same JSON; NULL: that it fails and leaves nothing.
