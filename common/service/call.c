@@ -167,6 +167,11 @@ enum status call_fail(struct call *call, enum status status, const char *reason,
   return status;
 }
 
+void call_when_done(struct call *call, void (*run)(struct call *call))
+{
+  call->when_done = run;
+}
+
 void call_retry_after(struct call *call, uint32_t retry_after_ms)
 {
   call->retry_after_ms = retry_after_ms;

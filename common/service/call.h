@@ -84,6 +84,10 @@ void call_reply_bytes(struct call *call, struct slice wire);
 // Replies with the content of a buffer, which must last until the end of the call: its memory passes on without a copy.
 void call_reply_buffer(struct call *call, struct strbuf *wire);
 
+// Has a function run once the outcome of the call is final, also of the transaction of an Idempotency-Key, and before
+// the reply leaves. It runs also where the call has failed, does not wait, and replaces one that was set before.
+void call_when_done(struct call *call, void (*run)(struct call *call));
+
 // ---- tables that protoc-gen-bulkhead writes ----
 
 struct rpc_method {

@@ -34,6 +34,8 @@ struct call {
   struct task_cause cause;          // the same, see task_find_cause
   struct idempotency *idempotency;  // NULL for a call without an Idempotency-Key
 
+  void (*when_done)(struct call *call);  // NULL: nobody asks
+
   bool asked_for_owner;  // the handler has asked for the ownership rule of its method
   enum status refusal;   // why callers_identify has refused it
   // How the call ends, as far as the handler said so.

@@ -188,6 +188,8 @@ static void run_call(void *arg)
   enum status status = task_check();
   if (status == STATUS_OK)
     status = idempotency_applies(call) ? idempotency_run(call, invoke_handler) : invoke_handler(call);
+  if (call->when_done != NULL)
+    call->when_done(call);
   call->effect = task_effect();
   call->found_full = task_found_full();
   call->found_unwanted = task_found_unwanted();

@@ -137,7 +137,7 @@ number_or() {
 }
 
 # connection_limit INSTANCES: how many connections to PostgreSQL the instances of a service may have together: what each may open
-# (capacity.c), two more for its start, as much for the successor of one that is restarted, and room for three instances at least.
+# (capacity.c), one or two more for its start, as much for the successor of one that is restarted, and room for three instances at least.
 connection_limit() {
   local each limit
   each=$(($(number_or "${PG_SHARED_CONNECTIONS:-}" 2) + $(number_or "${PG_POOL_SIZE:-}" 8) + $(number_or "${PG_SCAN_CONNECTIONS:-}" 4) + 6))

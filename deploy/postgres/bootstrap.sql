@@ -6,7 +6,7 @@
 -- gives the owner what an earlier version of this file gave to the service's role. The variables come by standard input, because
 -- a command line can be seen by others:
 --   { printf "\\set service item\n\\set password '...'\n\\set owner_password '...'\n"; cat bootstrap.sql; } | psql -f -
--- `connections` limits the service's role: 18 for each instance are needed, 60 are allowed unless it is set.
+-- `connections` limits the service's role: 18 for each instance are needed, 19 of item, 60 are allowed unless it is set.
 \set ON_ERROR_STOP on
 \if :{?connections}
 \else

@@ -10,6 +10,7 @@
 #include "services/item/item_cache.h"
 #include "services/item/item_rules.h"
 #include "services/item/item_state.h"
+#include "services/item/item_watch.h"
 
 // Adds a violation of an item's field. `place` is the item's path in the request: "items[3]." or "".
 static void add_violation_at(struct call *call, const char *place, const char *field, const char *text)
@@ -75,6 +76,7 @@ static enum status create_item(struct call *call, const Item__V1__CreateItemRequ
     return status;
   char id[UUID_TEXT_SIZE];
   uuid_v7(id);
+  item_tell_when_done(call);
   Item__V1__Item made = *request->item;
   made.id = id;
   made.owner_id = (char *)(uintptr_t)resource_caller(call);
@@ -98,6 +100,7 @@ static enum status list_items(struct call *call, const Item__V1__ListItemsReques
 static enum status update_item(struct call *call, const Item__V1__UpdateItemRequest *request, Item__V1__Item *response)
 {
   (void)response;
+  item_tell_when_done(call);
   return resource_update(call, &item_resource, &request->base);
 }
 
@@ -105,6 +108,7 @@ static enum status delete_item(struct call *call, const Item__V1__DeleteItemRequ
                                Google__Protobuf__Empty *response)
 {
   (void)response;
+  item_tell_when_done(call);
   return resource_delete(call, &item_resource, &request->base);
 }
 
@@ -180,6 +184,7 @@ static enum status batch_create_items(struct call *call, const Item__V1__BatchCr
 {
   if (!check_batch(call, request))
     return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_ITEM", "some items are not valid; nothing was created");
+  item_tell_when_done(call);
   struct arena *arena = call_arena(call);
   const struct item_db_insert_many_params params = {
       .owner_id = resource_caller(call),
@@ -199,4 +204,5 @@ const struct item_v1_item_service_handlers item_handlers = {
     .update_item = update_item,
     .delete_item = delete_item,
     .batch_create_items = batch_create_items,
+    .watch_items = item_watch,
 };

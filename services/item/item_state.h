@@ -4,14 +4,20 @@
 
 #include "common/base/status.h"
 
+struct call;
 struct service;
 struct cache;
+struct item_hub;
 
 struct item_state {
   struct cache *cache;  // NULL when turned off
+  struct item_hub *hub;
 };
 
 enum status item_start(struct service *service, void **state_out, struct error *error) MUST_CHECK;
 void item_stop(struct service *service, void *state_opaque);
+
+// Has those who watch items told of what the call changes, once its outcome is final.
+void item_tell_when_done(struct call *call);
 
 #endif

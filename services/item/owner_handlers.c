@@ -44,6 +44,7 @@ static enum status delete_owner_items(struct call *call, const Item__V1__DeleteO
     ids[i] = rows[i].id;
   const struct item_db_delete_owned_params params = {.owner_id = request->owner_id, .ids = ids, .ids_count = count};
   response->more = count == MOST_ITEMS;
+  item_tell_when_done(call);
   return delete_rows(call, &params, &response->deleted);
 }
 

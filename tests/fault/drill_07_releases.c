@@ -9,7 +9,7 @@
 #include "tests/support/stack.h"
 
 // The first is the release that the stack runs.
-static const char *const releases[] = {"..", "../release-0004", "../release-0005", "../release-0006"};
+static const char *const releases[] = {"..", "../release-0005", "../release-0006", "../release-0007"};
 
 static void use_release(size_t number)
 {

@@ -15,6 +15,9 @@
 -- sample quantity: 1
 -- sample attributes: '{}'
 -- sample etag: '1'
+-- sample after_clock: 99000
+-- sample after_change: 0
+-- sample keep_ms: 3600000
 -- sample q: 'lamp'
 -- sample after_create_time: 1700000000000000
 -- sample after_update_time: 1700000000000000
@@ -29,3 +32,5 @@ SELECT ('00000000-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid,
        ARRAY['tag-' || i % 300, 'tag-' || i % 700], 1.5, 'EUR', i % 1000, '{}',
        timestamptz '2020-01-01' + i * interval '20 minutes', timestamptz '2020-01-01' + i * interval '20 minutes'
 FROM generate_series(1, 100000) AS i;
+-- Their changes, one to a transaction.
+UPDATE item_changes SET clock = id;

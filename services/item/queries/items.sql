@@ -64,7 +64,8 @@ FROM unnest(:skus::text[]) WITH ORDINALITY AS v(sku, place) ORDER BY v.place;
 UPDATE items SET sku = :item.sku, name = :item.name, description = :item.description, category = :item.category,
   tags = :item.tags::text[], price = :item.price?::numeric, currency = :item.currency?,
   quantity = :item.quantity::int, attributes = coalesce(:item.attributes?::json, '{}'),
-  revision = revision + 1, update_time = greatest(clock_timestamp(), update_time)
+  revision = revision + 1, update_time = greatest(clock_timestamp(), update_time),
+  changed_in = greatest(changed_in, pg_current_xact_id()::text::bigint)
 WHERE id = :item.id::uuid AND revision = :item.etag::bigint
 RETURNING {item};
 
@@ -78,7 +79,8 @@ RETURNING {item};
 -- Replaces the fields that may change and that the search does not look at, if the etag is still this one.
 UPDATE items SET category = v.new_category, price = v.new_price::numeric, currency = v.new_currency,
   quantity = v.new_quantity::int, attributes = coalesce(v.new_attributes::json, '{}'),
-  revision = revision + 1, update_time = greatest(clock_timestamp(), update_time)
+  revision = revision + 1, update_time = greatest(clock_timestamp(), update_time),
+  changed_in = greatest(changed_in, pg_current_xact_id()::text::bigint)
 FROM unnest(:item.id::uuid[], :item.etag::text[], :item.category::text[], :item.price?::text[], :item.currency?::text[],
             :item.quantity::bigint[], :item.attributes?::text[])
      WITH ORDINALITY AS v(key, old_etag, new_category, new_price, new_currency, new_quantity, new_attributes, place)

@@ -115,13 +115,19 @@ static struct slice find_token(struct driver *driver, const struct rpc_context *
   return driver->token;
 }
 
+struct rpc_context driver_authenticate(struct driver *driver, const struct rpc_context *context)
+{
+  struct rpc_context with_token = context == NULL ? (struct rpc_context){0} : *context;
+  if (with_token.access_token.size == 0 && with_token.caller_id.size != 0)
+    with_token.access_token = find_token(driver, context);
+  return with_token;
+}
+
 void driver_begin(struct driver *driver, const char *method, struct slice payload, const struct rpc_context *context,
                   uint64_t timeout_ms, struct outcome *outcome)
 {
   *outcome = (struct outcome){.driver = driver};
-  struct rpc_context with_token = context == NULL ? (struct rpc_context){0} : *context;
-  if (with_token.access_token.size == 0 && with_token.caller_id.size != 0)
-    with_token.access_token = find_token(driver, context);
+  struct rpc_context with_token = driver_authenticate(driver, context);
   const struct rpc_call_options options = {
       .service = driver->service,
       .method = slice_from_string(method),

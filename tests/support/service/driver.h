@@ -42,6 +42,8 @@ void driver_know(const char *url, const char *service);
 void driver_open(struct driver *driver, const char *url, const char *as);
 void driver_close(struct driver *driver);
 
+// Returns the context with an access token of its user, unless it has one; NULL is that of nobody.
+struct rpc_context driver_authenticate(struct driver *driver, const struct rpc_context *context);
 // Begins a call with a payload; `outcome` is filled when it ends. The user of the context (caller_id, caller_roles,
 // caller_auth_time, caller_session) goes along as an access token, unless the context has one.
 void driver_begin(struct driver *driver, const char *method, struct slice payload, const struct rpc_context *context,
