@@ -109,8 +109,9 @@ static enum step_result begin_reply(struct exchange *exchange, struct slice resp
 
 static enum step_result succeed_json(struct exchange *exchange, struct slice response)
 {
+  struct transcode_body body = {.message = exchange_method(exchange)->output, .wire = response};
   enum step_result result = begin_reply(exchange, response);
-  return result == STEP_NEXT ? reply_write_json(exchange, exchange_method(exchange)->output, response) : result;
+  return result == STEP_NEXT ? reply_write_json(exchange, &body) : result;
 }
 
 static enum step_result succeed_proto(struct exchange *exchange, struct slice response)

@@ -13,7 +13,7 @@ enum step_result reply_judge_conditions(struct exchange *exchange, struct slice 
 // Returns the Cache-Control of a success. A shared cache may keep only what everybody may see. A client may keep what
 // has an ETag, and asks each time whether it is still the same.
 const char *reply_cache_control(struct exchange *exchange);
-// Makes the message the reply's body as JSON, at once or, where it is large, in pieces.
-enum step_result reply_write_json(struct exchange *exchange, const struct contract_message *message, struct slice wire);
+// Makes the body of the reply as JSON, at once or, where it is large, in pieces.
+enum step_result reply_write_json(struct exchange *exchange, const struct transcode_body *body);
 
 #endif

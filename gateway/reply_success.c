@@ -93,14 +93,15 @@ static enum step_result finish_success(struct exchange *exchange)
 // Begins a large reply, of which a copy is kept: the bytes of the call are gone once this step ends. A very large one
 // waits behind others and pauses for them, so what is left of it is no part of the time that such a call takes, and
 // holds nobody up: gateway.answers bounds how much of it there is.
-static enum step_result begin_pieces(struct exchange *exchange, const struct contract_message *message,
-                                     struct slice bytes)
+static enum step_result begin_pieces(struct exchange *exchange, const struct transcode_body *body)
 {
+  struct transcode_body kept = *body;
   strbuf_clear(&exchange->wire);
-  strbuf_add(&exchange->wire, bytes);
-  if (pacing_is_very_large(bytes.size))
+  strbuf_add(&exchange->wire, body->wire);
+  kept.wire = strbuf_slice(&exchange->wire);
+  if (pacing_is_very_large(kept.wire.size))
     exchange_note_sent(exchange);
-  exchange->pieces = transcode_pieces_begin(message, strbuf_slice(&exchange->wire), &exchange->arena, &exchange->out);
+  exchange->pieces = transcode_pieces_begin(&kept, &exchange->arena, &exchange->out);
   return STEP_WRITE;
 }
 
@@ -134,11 +135,11 @@ enum step_result exchange_write_piece(struct exchange *exchange)
   return status == STATUS_OK ? finish_success(exchange) : exchange_fail_unfit(exchange);
 }
 
-enum step_result reply_write_json(struct exchange *exchange, const struct contract_message *message, struct slice wire)
+enum step_result reply_write_json(struct exchange *exchange, const struct transcode_body *body)
 {
   strbuf_clear(&exchange->out);
-  if (wire.size > AT_ONCE_BYTES)
-    return begin_pieces(exchange, message, wire);
-  return transcode_wire_to_json(message, wire, &exchange->out) == STATUS_OK ? finish_success(exchange)
-                                                                            : exchange_fail_unfit(exchange);
+  if (body->wire.size > AT_ONCE_BYTES)
+    return begin_pieces(exchange, body);
+  return transcode_body_to_json(body, &exchange->out) == STATUS_OK ? finish_success(exchange)
+                                                                   : exchange_fail_unfit(exchange);
 }

@@ -1,6 +1,5 @@
 // The protocol of REST: JSON over the routes of google.api.http, failures as problem documents.
 #include "common/base/check.h"
-#include "common/base/wire.h"
 #include "gateway/grpc_internal.h"
 #include "gateway/reply_internal.h"
 
@@ -150,32 +149,13 @@ static enum status add_location(struct exchange *exchange, const struct contract
   return status;
 }
 
-// Finds the message that is the reply's body: the response, or the field of it that response_body names.
-static bool find_reply_message(const struct contract_binding *binding, struct slice wire,
-                               const struct contract_message **message, struct slice *bytes)
-{
-  *message = binding->method->output;
-  *bytes = wire;
-  if (binding->response_body_field == NULL)
-    return true;
-  *message = binding->response_body_field->message;
-  *bytes = (struct slice){0};
-  struct wire_reader reader = wire_reader_make(wire);
-  struct wire_field field;
-  enum wire_result result;
-  while ((result = wire_read(&reader, &field)) == WIRE_FIELD)
-    if (field.number == binding->response_body_field->number && field.type == WIRE_BYTES)
-      *bytes = field.bytes;
-  return result == WIRE_END;
-}
-
 static enum step_result succeed(struct exchange *exchange, struct slice payload)
 {
   const struct contract_method *method = exchange_method(exchange);
-  const struct contract_message *message;
-  struct slice bytes, etag;
-  if (!find_reply_message(exchange->route.binding, payload, &message, &bytes) ||
-      !reply_add_response_headers(exchange, message, bytes, &etag) ||
+  struct transcode_body body;
+  struct slice etag;
+  if (transcode_find_body(exchange->route.binding, payload, &body) != STATUS_OK ||
+      !reply_add_response_headers(exchange, body.message, body.wire, &etag) ||
       add_location(exchange, method, payload) != STATUS_OK)
     return exchange_fail_unfit(exchange);
   enum step_result result = reply_judge_conditions(exchange, etag);
@@ -185,7 +165,7 @@ static enum step_result succeed(struct exchange *exchange, struct slice payload)
     exchange_finish_reply(exchange, 204, NULL, reply_cache_control(exchange));
     return STEP_REPLIED;
   }
-  return reply_write_json(exchange, message, bytes);
+  return reply_write_json(exchange, &body);
 }
 
 const struct protocol protocol_rest = {

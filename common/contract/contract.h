@@ -202,11 +202,18 @@ struct contract_binding {
   enum { CONTRACT_BODY_NONE, CONTRACT_BODY_ALL, CONTRACT_BODY_FIELD } body;
   const struct contract_field *body_field;
   const struct contract_field
-      *response_body_field;  // the field that the HTTP body holds; NULL when it holds the whole response
+      *response_body_field;  // the field whose value the HTTP body is; NULL where that is the whole response
   const struct contract_path_variable *variables;
   size_t variable_count;
   struct source_place place;
 };
+
+// Returns the field of the response whose value is the body of the route's reply; NULL where that is a message: the
+// response, or the one in it that response_body names.
+const struct contract_field *contract_body_value(const struct contract_binding *binding);
+// Returns the message whose fields travel in the headers of the route's reply: the one that is its body, or the
+// response where the body is a value of another kind.
+const struct contract_message *contract_body_message(const struct contract_binding *binding);
 
 // A path variable and the field of the request that it fills: {id}, or a nested field such as {item.id}.
 #define CONTRACT_MAX_FIELD_PATH 4

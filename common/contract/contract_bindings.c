@@ -161,7 +161,6 @@ static void check_patch(const struct rule_place *place)
     refuse(place, "%s", problem);
 }
 
-// The gateway can send a whole message, or one message inside it.
 static void build_response_body(const struct rule_place *place)
 {
   struct contract_binding *binding = place->binding;
@@ -174,8 +173,8 @@ static void build_response_body(const struct rule_place *place)
   binding->response_body_field = field;
   if (field == NULL)
     refuse(place, "response_body \"%s\" is not a field of the response; write one of %s", name, output->full_name);
-  else if (field->type != CONTRACT_MESSAGE || field->repeated)
-    refuse(place, "response_body \"%s\" is not a single message; name a field that holds one message", name);
+  else if (field->rules.secret)
+    refuse(place, "response_body \"%s\" is a secret, which replies leave out; name another field", name);
 }
 
 static void build_binding(struct contract_builder *builder, const struct declaration *option,

@@ -4,17 +4,25 @@
 
 enum direction { DIRECTION_REQUEST, DIRECTION_RESPONSE };
 
-// Returns the message whose fields travel in the headers of a reply: the one that is its body.
-static const struct contract_message *find_reply(const struct contract_binding *binding)
+const struct contract_field *contract_body_value(const struct contract_binding *binding)
 {
-  return binding->response_body_field == NULL ? binding->method->output : binding->response_body_field->message;
+  const struct contract_field *field = binding->response_body_field;
+  bool is_object = field != NULL && !field->repeated &&
+                   (field_is_message(field, CONTRACT_PLAIN) || field_is_message(field, CONTRACT_EMPTY));
+  return is_object ? NULL : field;
+}
+
+const struct contract_message *contract_body_message(const struct contract_binding *binding)
+{
+  bool is_whole = binding->response_body_field == NULL || contract_body_value(binding) != NULL;
+  return is_whole ? binding->method->output : binding->response_body_field->message;
 }
 
 static bool has_route(const struct contract *contract, const struct contract_message *message, enum direction direction)
 {
   for (size_t i = 0; i < contract_binding_count(contract); i++) {
     const struct contract_binding *binding = contract_binding(contract, i);
-    if (message == (direction == DIRECTION_REQUEST ? binding->method->input : find_reply(binding)))
+    if (message == (direction == DIRECTION_REQUEST ? binding->method->input : contract_body_message(binding)))
       return true;
   }
   return false;

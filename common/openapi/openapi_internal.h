@@ -105,6 +105,8 @@ void openapi_collect_replied(struct openapi *api, const struct operation *operat
 void openapi_write_schemas(struct openapi *api, const struct operation *operations, size_t count);
 // Writes the schema object of one field, description and examples included.
 void openapi_write_field_schema(struct openapi *api, const struct contract_field *field, enum shape shape);
+// Writes the schema object of the field that the binding's response_body names.
+void openapi_write_body_schema(struct openapi *api, const struct contract_binding *binding);
 // Writes the schema of a message: {"$ref": ...}, or an inline schema.
 void openapi_write_message_schema(struct openapi *api, const struct contract_message *message, enum shape shape);
 

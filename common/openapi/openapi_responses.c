@@ -17,7 +17,7 @@ static void write_content(struct openapi *api, const struct operation *operation
   jsontext_begin_object(&api->json);
   jsontext_key(&api->json, SLICE("schema"));
   if (field != NULL)
-    openapi_write_field_schema(api, field, SHAPE_REPLY);
+    openapi_write_body_schema(api, operation->binding);
   else
     openapi_write_message_schema(api, method->output, SHAPE_REPLY);
   jsontext_key(&api->json, SLICE("example"));
@@ -40,9 +40,10 @@ static void write_header(struct openapi *api, const char *name, const char *desc
   jsontext_end_object(&api->json);
 }
 
-static void write_success_headers(struct openapi *api, const struct contract_method *method)
+static void write_success_headers(struct openapi *api, const struct contract_binding *binding)
 {
-  const struct message_index *index = message_index(method->output);
+  const struct contract_method *method = binding->method;
+  const struct message_index *index = message_index(contract_body_message(binding));
   if (index->to_header_count == 0 && method->location == NULL)
     return;
   jsontext_key(&api->json, SLICE("headers"));
@@ -77,7 +78,7 @@ static void write_success(struct openapi *api, const struct operation *operation
   const struct contract_method *method = operation->binding->method;
   begin_status(api, method->success_status);
   openapi_write_text(api, "description", success_description(api, method));
-  write_success_headers(api, method);
+  write_success_headers(api, operation->binding);
   if (method->success_status != 204)
     write_content(api, operation);
   jsontext_end_object(&api->json);
@@ -85,10 +86,10 @@ static void write_success(struct openapi *api, const struct operation *operation
 
 bool openapi_has_etag(const struct contract_binding *binding)
 {
-  const struct message_index *index = message_index(binding->method->output);
+  const struct message_index *index = message_index(contract_body_message(binding));
   for (size_t i = 0; i < index->to_header_count; i++)
     if (slice_equal_ignore_case(slice_from_string(index->to_header[i]->rules.to_header), SLICE("ETag")))
-      return strcmp(binding->http_method, "GET") == 0 && binding->response_body_field == NULL;
+      return strcmp(binding->http_method, "GET") == 0;
   return false;
 }
 

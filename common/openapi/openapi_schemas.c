@@ -87,6 +87,19 @@ void openapi_write_field_schema(struct openapi *api, const struct contract_field
   jsontext_end_object(&api->json);
 }
 
+void openapi_write_body_schema(struct openapi *api, const struct contract_binding *binding)
+{
+  const struct contract_field *field = binding->response_body_field;
+  if (contract_body_value(binding) == NULL || field->repeated || !field->has_presence) {
+    openapi_write_field_schema(api, field, SHAPE_REPLY);
+    return;
+  }
+  jsontext_begin_object(&api->json);
+  write_value_or_null(api, field, SHAPE_REPLY);
+  openapi_write_description(api, field->comment);
+  jsontext_end_object(&api->json);
+}
+
 void openapi_write_message_schema(struct openapi *api, const struct contract_message *message, enum shape shape)
 {
   jsontext_begin_object(&api->json);

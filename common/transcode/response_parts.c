@@ -33,6 +33,27 @@ static bool is_header_value(struct slice value, bool quoted)
   return true;
 }
 
+// Finds the last value of a message field at the top level of `wire`.
+static enum status find_message(const struct contract_field *field, struct slice wire, struct slice *out)
+{
+  struct wire_reader reader = wire_reader_make(wire);
+  struct wire_field found;
+  enum wire_result result;
+  *out = (struct slice){0};
+  while ((result = wire_read(&reader, &found)) == WIRE_FIELD)
+    if (found.number == field->number && found.type == WIRE_BYTES)
+      *out = found.bytes;
+  return result == WIRE_END ? STATUS_OK : STATUS_INTERNAL;
+}
+
+enum status transcode_find_body(const struct contract_binding *binding, struct slice wire, struct transcode_body *body)
+{
+  *body = (struct transcode_body){
+      .message = contract_body_message(binding), .field = contract_body_value(binding), .wire = wire};
+  bool is_inner = binding->response_body_field != NULL && body->field == NULL;
+  return is_inner ? find_message(binding->response_body_field, wire, &body->wire) : STATUS_OK;
+}
+
 enum status transcode_response_headers(const struct contract_message *message, struct slice wire, struct arena *arena,
                                        transcode_emit_fn *emit, void *arg)
 {

@@ -213,3 +213,27 @@ bool scalar_to_json(struct strbuf *json, const struct contract_field *field, con
   }
   return true;
 }
+
+bool scalar_read_packed(struct wire_reader *reader, enum wire_type type, uint64_t *out)
+{
+  if (type != WIRE_VARINT) {
+    size_t size = type == WIRE_FIXED64 ? 8 : 4;
+    if ((size_t)(reader->end - reader->next) < size)
+      return false;
+    *out = 0;
+    for (size_t i = 0; i < size; i++)
+      *out |= (uint64_t)reader->next[i] << (8 * i);
+    reader->next += size;
+    return true;
+  }
+  *out = 0;
+  for (unsigned shift = 0; shift < 70 && reader->next < reader->end; shift += 7) {
+    uint8_t byte = *reader->next++;
+    if (shift == 63 && byte > 1)
+      return false;
+    *out |= (uint64_t)(byte & 0x7F) << shift;
+    if (byte < 0x80)
+      return true;
+  }
+  return false;
+}

@@ -47,6 +47,8 @@ enum wire_type scalar_wire_type(enum contract_type type);
 void scalar_write(struct strbuf *out, const struct contract_field *field, const struct scalar *value);
 // Writes a value without a tag, inside a packed list; not for strings and bytes.
 void scalar_write_packed(struct strbuf *out, enum contract_type type, uint64_t bits);
+// Reads the next value of a packed list. Returns false where the list breaks off, or a number has too many bytes.
+bool scalar_read_packed(struct wire_reader *reader, enum wire_type type, uint64_t *out);
 // Converts a varint or fixed value off the wire to the bits of a struct scalar.
 uint64_t scalar_bits_from_wire(enum contract_type type, uint64_t varint);
 

@@ -84,11 +84,24 @@ enum status transcode_response_to_wire(const struct contract_message *message, s
 enum status transcode_wire_to_json(const struct contract_message *message, struct slice wire,
                                    struct strbuf *json) MUST_CHECK;
 
-// Does what transcode_wire_to_json does, in pieces, because a message of megabytes holds up all else that its thread
-// has to do. `wire` and `json` must outlive the pieces, which lie in the arena.
+// What the HTTP body of a reply holds.
+struct transcode_body {
+  const struct contract_message *message;  // the response, or the message in it that response_body names
+  const struct contract_field *field;      // the field of it whose value is the body; NULL: all of it is
+  struct slice wire;                       // the bytes of the message
+};
+// Finds the body of a reply, a view of `wire`. INTERNAL when the bytes are not a message.
+enum status transcode_find_body(const struct contract_binding *binding, struct slice wire,
+                                struct transcode_body *body) MUST_CHECK;
+// Translates the body to JSON. Of a single field that is not set that is its default: null where it has presence, as of
+// a Timestamp. INTERNAL as of transcode_wire_to_json.
+enum status transcode_body_to_json(const struct transcode_body *body, struct strbuf *json) MUST_CHECK;
+
+// Does what transcode_body_to_json does, in pieces, because a message of megabytes holds up all else that its thread
+// has to do. The body's bytes and `json` must outlive the pieces, which lie in the arena.
 struct transcode_pieces;
-struct transcode_pieces *transcode_pieces_begin(const struct contract_message *message, struct slice wire,
-                                                struct arena *arena, struct strbuf *json);
+struct transcode_pieces *transcode_pieces_begin(const struct transcode_body *body, struct arena *arena,
+                                                struct strbuf *json);
 // Appends whole values until the piece has `max_bytes` or more, or the message ends: a value is a field of the message,
 // or an element of one that is a list. INTERNAL as of transcode_wire_to_json; then `json` is as it was before the
 // first piece, and there is no further one.

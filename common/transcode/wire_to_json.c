@@ -159,37 +159,13 @@ static void add_comma(struct strbuf *json, bool *first)
   *first = false;
 }
 
-static bool read_packed(struct wire_reader *reader, enum wire_type type, uint64_t *out)
-{
-  if (type != WIRE_VARINT) {
-    size_t size = type == WIRE_FIXED64 ? 8 : 4;
-    if ((size_t)(reader->end - reader->next) < size)
-      return false;
-    *out = 0;
-    for (size_t i = 0; i < size; i++)
-      *out |= (uint64_t)reader->next[i] << (8 * i);
-    reader->next += size;
-    return true;
-  }
-  *out = 0;
-  for (unsigned shift = 0; shift < 70 && reader->next < reader->end; shift += 7) {
-    uint8_t byte = *reader->next++;
-    if (shift == 63 && byte > 1)
-      return false;
-    *out |= (uint64_t)(byte & 0x7F) << shift;
-    if (byte < 0x80)
-      return true;
-  }
-  return false;
-}
-
 static bool write_packed(const struct contract_field *field, struct slice packed, struct strbuf *json, bool *first)
 {
   struct wire_reader reader = wire_reader_make(packed);
   enum wire_type type = scalar_wire_type(field->type);
   while (reader.next < reader.end) {
     uint64_t varint;
-    if (!read_packed(&reader, type, &varint))
+    if (!scalar_read_packed(&reader, type, &varint))
       return false;
     add_comma(json, first);
     if (!write_value(field, varint, (struct slice){0}, json))
@@ -356,6 +332,28 @@ static bool write_message(const struct contract_message *message, struct slice w
   return true;
 }
 
+// Writes the value of a field that is a body of its own, and so cannot be left out.
+static bool write_bare_field(const struct contract_field *field, const struct slot *slot, struct strbuf *json)
+{
+  bool is_single = !field->repeated && !field->is_map;
+  if (is_single && field->has_presence && slot->count == 0) {
+    strbuf_add(json, SLICE("null"));
+    return true;
+  }
+  if (is_single && field->rules.format == FORMAT_JSON_OBJECT && slot->bytes.size == 0)
+    return write_raw_object(SLICE("{}"), json);
+  return write_field(field, slot, json);
+}
+
+// Writes the value of one field of a message.
+static bool write_field_of(const struct contract_message *message, const struct contract_field *field,
+                           struct slice wire, struct strbuf *json)
+{
+  struct slot slots[CONTRACT_MAX_FIELDS];
+  memset(slots, 0, message->field_count * sizeof(slots[0]));
+  return collect(message, wire, slots) && write_bare_field(field, &slots[field_place(message, field)], json);
+}
+
 // Ends the writing; removes from `json` what was written of a reply that failed.
 static enum status finish(bool written, size_t before, struct strbuf *json)
 {
@@ -365,21 +363,30 @@ static enum status finish(bool written, size_t before, struct strbuf *json)
   return STATUS_INTERNAL;
 }
 
-enum status transcode_wire_to_json(const struct contract_message *message, struct slice wire, struct strbuf *json)
+enum status transcode_body_to_json(const struct transcode_body *body, struct strbuf *json)
 {
   size_t before = json->size;
-  return finish(write_any_message(message, wire, json), before, json);
+  bool written = body->field == NULL ? write_any_message(body->message, body->wire, json)
+                                     : write_field_of(body->message, body->field, body->wire, json);
+  return finish(written, before, json);
+}
+
+enum status transcode_wire_to_json(const struct contract_message *message, struct slice wire, struct strbuf *json)
+{
+  return transcode_body_to_json(&(struct transcode_body){.message = message, .wire = wire}, json);
 }
 
 // ---- in pieces ----
 
 struct transcode_pieces {
   const struct contract_message *message;
+  const struct contract_field *only;  // the field whose value is written; NULL: all of the message is
   struct slice wire;
   struct strbuf *json;
   size_t before;         // bytes in `json` that are not this message's
   bool has_begun;        // the fields are collected
   size_t place;          // of the field that is written now, or next
+  size_t end;            // behind the place of the last one
   bool is_first;         // no field has been written
   bool in_list;          // elements of the field are left in `values`
   bool is_first_value;   // no element has been written
@@ -387,18 +394,22 @@ struct transcode_pieces {
   struct slot slots[];   // by the fields' places
 };
 
-struct transcode_pieces *transcode_pieces_begin(const struct contract_message *message, struct slice wire,
-                                                struct arena *arena, struct strbuf *json)
+struct transcode_pieces *transcode_pieces_begin(const struct transcode_body *body, struct arena *arena,
+                                                struct strbuf *json)
 {
+  const struct contract_message *message = body->message;
   struct transcode_pieces *pieces =
       arena_zalloc(arena, sizeof(*pieces) + message->field_count * sizeof(pieces->slots[0]));
   pieces->message = message;
-  pieces->wire = wire;
+  pieces->only = body->field;
+  pieces->wire = body->wire;
   pieces->json = json;
   pieces->before = json->size;
+  pieces->place = body->field == NULL ? 0 : field_place(message, body->field);
+  pieces->end = body->field == NULL ? message->field_count : pieces->place + 1;
   // JSON is mostly a little longer than the wire bytes, and what is reserved costs less than what is grown.
   if (json->max_size == 0)
-    (void)strbuf_reserve(json, wire.size + wire.size / 8);
+    (void)strbuf_reserve(json, body->wire.size + body->wire.size / 8);
   return pieces;
 }
 
@@ -407,14 +418,16 @@ static bool begin_field(struct transcode_pieces *pieces)
 {
   const struct contract_field *field = &pieces->message->fields[pieces->place];
   const struct slot *slot = &pieces->slots[pieces->place];
-  if (is_left_out(field, slot)) {
+  bool is_bare = pieces->only != NULL;
+  if (!is_bare && is_left_out(field, slot)) {
     pieces->place++;
     return true;
   }
-  write_key(message_index(pieces->message)->keys[pieces->place], pieces->json, &pieces->is_first);
+  if (!is_bare)
+    write_key(message_index(pieces->message)->keys[pieces->place], pieces->json, &pieces->is_first);
   if (!field->repeated || field->is_map || slot->count == 0) {
     pieces->place++;
-    return write_field(field, slot, pieces->json);
+    return is_bare ? write_bare_field(field, slot, pieces->json) : write_field(field, slot, pieces->json);
   }
   strbuf_add_byte(pieces->json, '[');
   pieces->values = slot_values(slot, field);
@@ -438,7 +451,8 @@ static bool begin_message(struct transcode_pieces *pieces)
 {
   pieces->has_begun = true;
   pieces->is_first = true;
-  strbuf_add_byte(pieces->json, '{');
+  if (pieces->only == NULL)
+    strbuf_add_byte(pieces->json, '{');
   return collect(pieces->message, pieces->wire, pieces->slots);
 }
 
@@ -449,9 +463,10 @@ static bool write_next(struct transcode_pieces *pieces, bool *is_done)
     return begin_message(pieces);
   if (pieces->in_list)
     return write_next_element(pieces);
-  if (pieces->place < pieces->message->field_count)
+  if (pieces->place < pieces->end)
     return begin_field(pieces);
-  strbuf_add_byte(pieces->json, '}');
+  if (pieces->only == NULL)
+    strbuf_add_byte(pieces->json, '}');
   *is_done = true;
   return true;
 }

@@ -24,7 +24,8 @@ static void check_pieces(const struct contract_message *message, struct slice wi
   struct arena arena;
   strbuf_init(&out, 0);
   arena_init(&arena);
-  struct transcode_pieces *pieces = transcode_pieces_begin(message, wire, &arena, &out);
+  struct transcode_pieces *pieces =
+      transcode_pieces_begin(&(struct transcode_body){.message = message, .wire = wire}, &arena, &out);
   bool is_done = false;
   enum status status;
   while ((status = transcode_pieces_write(pieces, 16, &is_done)) == STATUS_OK && !is_done)

@@ -168,7 +168,8 @@ static const char *list_violations(const struct violations *violations)
 void fixture_expect_same_pieces(const struct contract_message *message, struct slice wire, const char *json)
 {
   struct strbuf *pieces_json = new_buffer();
-  struct transcode_pieces *pieces = transcode_pieces_begin(message, wire, &memory, pieces_json);
+  struct transcode_pieces *pieces =
+      transcode_pieces_begin(&(struct transcode_body){.message = message, .wire = wire}, &memory, pieces_json);
   enum status status = STATUS_OK;
   bool is_done = false;
   size_t count = 0;

@@ -22,7 +22,8 @@ static const char MESSAGES[] =
     " string note = 5 [(bulkhead.v1.field).from_header = \"X-Note\"]; }\n"
     "message Part { string id = 1; }\n"
     "message U { Part part = 1; google.protobuf.FieldMask update_mask = 2; Part other = 3; }\n"
-    "message P { Part part = 1; repeated Part parts = 2; string id = 3; }\n";
+    "message P { Part part = 1; repeated Part parts = 2; string id = 3;"
+    " string hidden = 4 [(bulkhead.v1.field).secret = true]; }\n";
 
 struct declared {
   const char *request;
@@ -114,12 +115,13 @@ Test(bindings, the_body_of_a_patch_is_what_its_mask_is_about)
                   {"R", "patch: \"/i/{left.id}\"", NULL}, {"Part", "patch: \"/j\" body: \"*\"", NULL});
 }
 
-Test(bindings, a_response_body_is_one_message)
+Test(bindings, a_response_body_is_a_field_that_replies_show)
 {
   EXPECT_MISTAKES({"R", "get: \"/a\" response_body: \"part\"", NULL},
-                  {"R", "get: \"/b\" response_body: \"parts\"", "is not a single message"},
-                  {"R", "get: \"/c\" response_body: \"id\"", "is not a single message"},
-                  {"R", "get: \"/d\" response_body: \"nothing\"", "is not a field of the response"});
+                  {"R", "get: \"/b\" response_body: \"parts\"", NULL}, {"R", "get: \"/c\" response_body: \"id\"", NULL},
+                  {"R", "get: \"/d\" response_body: \"nothing\"", "is not a field of the response"},
+                  {"R", "get: \"/e\" response_body: \"part.id\"", "is not a field of the response"},
+                  {"R", "get: \"/f\" response_body: \"hidden\"", "is a secret, which replies leave out"});
 }
 
 Test(bindings, follow_each_other_as_they_are_written)

@@ -30,6 +30,11 @@ static const char CONTRACT[] =
     "    option (google.api.http) = {get: \"/part\" response_body: \"part\"};\n"
     "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};\n"
     "  }\n"
+    "  rpc GetNames(Request) returns (Names) {\n"
+    "    option (google.api.http) = {get: \"/names\" response_body: \"names\"\n"
+    "      additional_bindings {get: \"/count\" response_body: \"count\"}};\n"
+    "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};\n"
+    "  }\n"
     "  rpc MakeReply(Request) returns (Reply) {\n"
     "    option (google.api.http) = {post: \"/make\" body: \"*\"};\n"
     "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC success_status: 202 location: \"/made/{name}\"};\n"
@@ -41,6 +46,8 @@ static const char CONTRACT[] =
     "}\n"
     "message Request { string name = 1; }\n"
     "message Reply { string name = 1; Part part = 2; }\n"
+    "message Names { repeated string names = 1; int64 count = 2;"
+    " string etag = 3 [(bulkhead.v1.field) = {to_header: \"ETag\"}]; }\n"
     "message Part { string name = 1; string etag = 2 [(bulkhead.v1.field) = {to_header: \"ETag\"}]; }\n";
 
 static void open_contract(void)
@@ -113,6 +120,63 @@ Test(contracts, a_part_that_is_not_there_is_empty)
 {
   const struct exchange_reply *reply = get("/part", reply_with_parts(0));
   cr_assert(slice_equal_string(reply->body, "{\"name\":\"\",\"etag\":\"\"}"), SLICE_FMT, SLICE_ARG(reply->body));
+}
+
+// Makes a response with so many names.
+static struct slice reply_with_names(struct strbuf *wire, size_t count)
+{
+  for (size_t i = 0; i < count; i++)
+    wire_write_bytes(wire, 1, SLICE("a name of some length"));
+  wire_write_varint(wire, 2, count);
+  wire_write_bytes(wire, 3, SLICE("v3"));
+  return strbuf_slice(wire);
+}
+
+// A value that is no message travels alone, and the response's other fields can still be headers.
+Test(contracts, a_list_of_the_response_is_the_body)
+{
+  struct strbuf wire;
+  strbuf_init(&wire, 0);
+  const struct exchange_reply *reply = get("/names", reply_with_names(&wire, 2));
+  cr_expect(slice_equal_string(reply->body, "[\"a name of some length\",\"a name of some length\"]"), SLICE_FMT,
+            SLICE_ARG(reply->body));
+  cr_expect_eq(reply->http_status, 200);
+  assert_header(reply, "ETag", "\"v3\"");
+  strbuf_free(&wire);
+}
+
+Test(contracts, a_number_of_the_response_is_the_body)
+{
+  struct strbuf wire;
+  strbuf_init(&wire, 0);
+  const struct exchange_reply *reply = get("/count", reply_with_names(&wire, 3));
+  cr_expect(slice_equal_string(reply->body, "\"3\""), SLICE_FMT, SLICE_ARG(reply->body));
+  strbuf_free(&wire);
+}
+
+Test(contracts, a_large_list_of_the_response_is_written_in_pieces)
+{
+  enum { NAMES = 20000 };
+  struct strbuf wire;
+  strbuf_init(&wire, 0);
+  fixture_answer(start_call(fixture_input("GET", "/names")), reply_with_names(&wire, NAMES));
+  memset(wire.data, 0xff, wire.size);
+  strbuf_free(&wire);
+  size_t pieces = 1;
+  while (exchange_write(exchange) == EXCHANGE_WRITING)
+    pieces++;
+  cr_expect_gt(pieces, 3);
+  const struct exchange_reply *reply = exchange_reply(exchange);
+  cr_expect_eq(reply->http_status, 200);
+  cr_expect_eq(reply->body.size, NAMES * strlen("\"a name of some length\",") + 1);
+  cr_expect(fixture_contains(reply->body, "\"a name of some length\"]"));
+}
+
+Test(contracts, the_document_describes_such_bodies)
+{
+  struct slice document = strbuf_slice(&fixture->api->openapi);
+  cr_expect(fixture_contains(document, "\"schema\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}}"));
+  cr_expect(fixture_contains(document, "\"schema\":{\"type\":\"string\",\"format\":\"int64\""));
 }
 
 Test(contracts, a_broken_response_has_no_part)

@@ -20,8 +20,8 @@ static struct pieces_seen write_list_in_pieces(size_t max_bytes)
     wire_write_bytes(&wire, 4, slice_from_string(arena_printf(&arena, "%01000zu", i)));
     wire_end_nested(&wire, mark);
   }
-  struct transcode_pieces *pieces =
-      transcode_pieces_begin(fixture_message("item.v1.ListItemsResponse"), strbuf_slice(&wire), &arena, &json);
+  struct transcode_body body = {.message = fixture_message("item.v1.ListItemsResponse"), .wire = strbuf_slice(&wire)};
+  struct transcode_pieces *pieces = transcode_pieces_begin(&body, &arena, &json);
   for (bool is_done = false; !is_done; seen.count++) {
     seen.bytes = json.size;
     cr_assert_eq(transcode_pieces_write(pieces, max_bytes, &is_done), STATUS_OK);
@@ -56,8 +56,8 @@ Test(pieces, of_a_message_that_breaks_off_leave_nothing_of_the_first)
   wire_write_bytes(&wire, 4, SLICE("\xff"));
   wire_end_nested(&wire, mark);
   strbuf_add_string(&json, "kept");
-  struct transcode_pieces *pieces =
-      transcode_pieces_begin(fixture_message("item.v1.ListItemsResponse"), strbuf_slice(&wire), &arena, &json);
+  struct transcode_body body = {.message = fixture_message("item.v1.ListItemsResponse"), .wire = strbuf_slice(&wire)};
+  struct transcode_pieces *pieces = transcode_pieces_begin(&body, &arena, &json);
   enum status status = STATUS_OK;
   bool is_done = false;
   size_t good = 0;
