@@ -71,7 +71,7 @@ struct exchange *request_open_exchange(ngx_http_request_t *r)
   if (pool_cleanup == NULL || cleanup == NULL || worker_gateway() == NULL)
     return NULL;
   request = pool_cleanup->data;
-  request->r = r;
+  *request = (struct request){.r = r};
   request->exchange = exchange_open(worker_gateway(), on_progress, request);
   pool_cleanup->handler = on_pool_end;
   cleanup->handler = on_request_end;
