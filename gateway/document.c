@@ -102,6 +102,13 @@ static const struct openapi_problem PROBLEMS[] = {
      .code = STATUS_ABORTED,
      .reason = "ETAG_EXCLUDED",
      .detail = "it is in a state that If-None-Match excludes"},
+    {.when = OPENAPI_SENDS_STREAM,
+     .response = "NotAcceptable",
+     .description = "The client accepts none of the forms in which the stream leaves.",
+     .http_status = 406,
+     .code = STATUS_INVALID_ARGUMENT,
+     .reason = "NOT_ACCEPTABLE",
+     .detail = "the stream leaves as application/x-ndjson, text/event-stream or application/json; accept one of them"},
     {.when = OPENAPI_TAKES_BODY,
      .response = "ContentTooLarge",
      .description = "The body is larger than the description of the request's body allows.",
@@ -111,9 +118,8 @@ static const struct openapi_problem PROBLEMS[] = {
      .detail = "the body may have 524288 bytes at most"},
     {.when = OPENAPI_TAKES_BODY,
      .response = "UnsupportedMediaType",
-     .description =
-         "The body is not `application/json` in UTF-8 (or `application/merge-patch+json`, of a PATCH), or has a "
-         "content coding.",
+     .description = "The body is not `application/json` in UTF-8 (or `application/merge-patch+json`, of a PATCH, or "
+                    "`application/x-ndjson`, of a stream), or has a content coding.",
      .http_status = 415,
      .code = STATUS_INVALID_ARGUMENT,
      .reason = "UNSUPPORTED_MEDIA_TYPE",

@@ -330,6 +330,7 @@ static void empty_buffer(struct strbuf *buf)
 static void destroy_exchange(struct exchange *exchange)
 {
   arena_free(&exchange->arena);
+  arena_free(&exchange->line_arena);
   strbuf_free(&exchange->wire);
   strbuf_free(&exchange->out);
   strbuf_free(&exchange->next);
@@ -354,6 +355,7 @@ void exchange_close(struct exchange **exchange)
     return;
   }
   arena_reset(&gone->arena);
+  arena_reset(&gone->line_arena);
   empty_buffer(&gone->wire);
   empty_buffer(&gone->out);
   empty_buffer(&gone->next);

@@ -37,9 +37,11 @@ struct exchange_stream {
   // How many messages are in exchange.out and in exchange.next, and their bytes as the service has sent them.
   size_t out_count, out_bytes;
   size_t next_count, next_bytes;
-  bool has_ended;     // none follows, and the reply says how the call has ended
-  uint8_t format;     // the protocol's own
-  bool is_not_first;  // a message was written
+  bool has_ended;  // none follows, and the reply says how the call has ended
+  // The protocol's own.
+  uint8_t format;
+  bool has_written;  // a message of the service
+  size_t lines;      // of the client
 };
 
 struct exchange {
@@ -94,12 +96,13 @@ struct exchange {
 
   // The members below are kept from one request to the next; exchange_close zeroes all above.
   struct arena arena;
-  struct strbuf wire;     // wire bytes of the request message, then of a large response
-  struct strbuf out;      // the reply's body, or what is being sent of a stream
-  struct strbuf next;     // what is to be sent of a stream afterwards
-  struct strbuf in;       // the beginning of a message of the client's stream
-  struct strbuf plain;    // a message of the client that has come compressed
-  struct strbuf scratch;  // a body that had to be decoded, then values of reply headers
+  struct arena line_arena;  // of one message of the client's stream
+  struct strbuf wire;       // wire bytes of the request message, then of a large response
+  struct strbuf out;        // the reply's body, or what is being sent of a stream
+  struct strbuf next;       // what is to be sent of a stream afterwards
+  struct strbuf in;         // the beginning of a message of the client's stream
+  struct strbuf plain;      // a message of the client that has come compressed
+  struct strbuf scratch;    // a body that had to be decoded, then values of reply headers
   struct exchange *next_spare;
 };
 

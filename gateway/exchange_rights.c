@@ -83,13 +83,11 @@ static struct slice find_text(struct slice message, const uint32_t *path, size_t
   return found;
 }
 
-// Refuses what belongs to another account, where the request names whose it is. Of a client's stream each message does,
-// once the call runs.
+// Refuses what belongs to another account, where the request names whose it is.
 enum step_result step_own(struct exchange *exchange)
 {
   const struct policy *policy = &exchange_method(exchange)->policy;
-  bool has_message = exchange->call != NULL || !exchange_method(exchange)->client_streams;
-  if (policy->owner != POLICY_OWNER_REQUEST || !has_message)
+  if (policy->owner != POLICY_OWNER_REQUEST)
     return STEP_NEXT;
   const struct policy_caller caller = policy_caller_of(exchange);
   struct slice owner = find_text(exchange->message, policy->owner_path, policy->owner_depth);

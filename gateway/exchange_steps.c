@@ -124,7 +124,10 @@ enum step_result step_admit(struct exchange *exchange)
 // The messages of a client's stream are read, judged and translated one by one while the call runs.
 enum step_result step_body(struct exchange *exchange)
 {
-  return exchange_method(exchange)->client_streams ? STEP_NEXT : exchange->protocol->begin_body(exchange);
+  const struct protocol *protocol = exchange->protocol;
+  if (!exchange_method(exchange)->client_streams)
+    return protocol->begin_body(exchange);
+  return protocol->begin_read == NULL ? STEP_NEXT : protocol->begin_read(exchange);
 }
 
 enum step_result step_arrived(struct exchange *exchange)

@@ -173,9 +173,6 @@ void exchange_end_stream(struct exchange *exchange)
 static bool send_on(struct exchange *exchange, struct slice message)
 {
   const struct backend *backend = exchange_backend(exchange);
-  exchange->message = message;
-  if (step_own(exchange) != STEP_NEXT)
-    return false;
   if (backend->write(backend->arg, exchange->call, message))
     return true;
   (void)exchange_refuse_large_body(exchange);

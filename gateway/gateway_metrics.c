@@ -10,7 +10,7 @@
 #include "gateway/admission.h"
 
 // The statuses that the gateway answers with; every other one is counted as "other".
-static const int http_codes[] = {200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 408, 409, 411, 412, 413,
+static const int http_codes[] = {200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 406, 408, 409, 411, 412, 413,
                                  414, 415, 416, 421, 422, 429, 431, 499, 500, 501, 502, 503, 504, 505, 507};
 #define CODE_COUNT (ARRAY_LEN(http_codes) + 1)
 

@@ -86,6 +86,11 @@ bool media_type_is_json(struct slice content_type)
   return is_media_type(content_type, SLICE("application/json"));
 }
 
+bool media_type_is_lines(struct slice content_type)
+{
+  return is_media_type(content_type, SLICE("application/x-ndjson"));
+}
+
 bool media_type_is_merge_patch(struct slice content_type)
 {
   return is_media_type(content_type, SLICE("application/merge-patch+json"));

@@ -30,6 +30,8 @@ enum bearer_result bearer_token(struct slice authorization, struct slice *token)
 
 // Whether the type is application/merge-patch+json (RFC 7396), with the same parameters as media_type_is_json.
 bool media_type_is_merge_patch(struct slice content_type);
+// Whether the type is application/x-ndjson, with the same parameters.
+bool media_type_is_lines(struct slice content_type);
 // Whether the type is application/json with no other parameter than charset=utf-8 (RFC 8259 section 8.1).
 bool media_type_is_json(struct slice content_type);
 

@@ -24,6 +24,8 @@ static const struct http_error http_errors[] = {
     {403, STATUS_PERMISSION_DENIED, "FORBIDDEN", "Forbidden", "the caller may not do this"},
     {404, STATUS_NOT_FOUND, "NOT_FOUND", "Not Found", "there is nothing at this path"},
     {405, STATUS_UNIMPLEMENTED, "METHOD_NOT_ALLOWED", "Method Not Allowed", "the HTTP method is not allowed here"},
+    {406, STATUS_INVALID_ARGUMENT, "NOT_ACCEPTABLE", "Not Acceptable",
+     "the reply comes in no form that the request accepts"},
     {408, STATUS_DEADLINE_EXCEEDED, "REQUEST_TIMEOUT", "Request Timeout", "the request did not arrive in time"},
     {409, STATUS_ABORTED, "CONFLICT", "Conflict", "the request conflicts with the present state"},
     {411, STATUS_INVALID_ARGUMENT, "LENGTH_REQUIRED", "Length Required", "the request needs a Content-Length"},

@@ -28,6 +28,8 @@ struct protocol {
   enum step_result (*translate)(struct exchange *exchange);
   // Makes the reply of a response, whose bytes are valid during the call only.
   enum step_result (*succeed)(struct exchange *exchange, struct slice response);
+  // Judges the request's head for the client's stream; NULL where every one will do.
+  enum step_result (*begin_read)(struct exchange *exchange);
   // Takes the next message of the client's stream from `*bytes`; what is not whole yet is kept in exchange.in.
   // READ_FAILED: the reply says why. `*message` is valid until the next call.
   enum read_result (*read)(struct exchange *exchange, struct slice *bytes, bool is_last, struct slice *message);

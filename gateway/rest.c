@@ -2,6 +2,7 @@
 #include "common/base/check.h"
 #include "gateway/grpc_internal.h"
 #include "gateway/reply_internal.h"
+#include "gateway/rest_internal.h"
 
 // ---- route ----
 
@@ -38,7 +39,7 @@ static enum step_result find_route(struct exchange *exchange)
     return exchange_fail(exchange, &(struct failure){.code = STATUS_NOT_FOUND, .reason = "NO_SUCH_PATH"});
   exchange->route = route;
   exchange->method = route.binding->method;
-  return STEP_NEXT;
+  return exchange->method->server_streams ? rest_choose_format(exchange) : STEP_NEXT;
 }
 
 // ---- body ----
@@ -49,6 +50,29 @@ static enum step_result refuse_media(struct exchange *exchange, struct slice det
                                                    .http_status = 415,
                                                    .reason = "UNSUPPORTED_MEDIA_TYPE",
                                                    .detail = detail});
+}
+
+// Hands on where the body comes without a content coding.
+static enum step_result check_coding(struct exchange *exchange)
+{
+  const struct exchange_input *input = &exchange->input;
+  struct slice coding = input->header(input->header_arg, "Content-Encoding");
+  if (coding.size == 0 || slice_equal_ignore_case(coding, SLICE("identity")))
+    return STEP_NEXT;
+  // What would have been accepted (RFC 9110, section 15.5.16).
+  reply_add_header(exchange, SLICE("Accept-Encoding"), SLICE("identity"));
+  return refuse_media(exchange, SLICE("the body must come without a content coding"));
+}
+
+// Judges the head of a client's stream.
+static enum step_result begin_read(struct exchange *exchange)
+{
+  const struct exchange_input *input = &exchange->input;
+  if (input->has_body && !media_type_is_lines(input->content_type)) {
+    reply_add_header(exchange, SLICE("Accept"), SLICE("application/x-ndjson"));
+    return refuse_media(exchange, SLICE("the body must be application/x-ndjson in UTF-8: a message in each line"));
+  }
+  return input->has_body ? check_coding(exchange) : STEP_NEXT;
 }
 
 // Hands on where the route takes a body of this kind.
@@ -68,13 +92,7 @@ static enum step_result check_body(struct exchange *exchange)
                                                   "in UTF-8")
                                           : SLICE("the body must be application/json in UTF-8"));
   }
-  struct slice coding = input->header(input->header_arg, "Content-Encoding");
-  if (coding.size > 0 && !slice_equal_ignore_case(coding, SLICE("identity"))) {
-    // What would have been accepted (RFC 9110, section 15.5.16).
-    reply_add_header(exchange, SLICE("Accept-Encoding"), SLICE("identity"));
-    return refuse_media(exchange, SLICE("the body must come without a content coding"));
-  }
-  return STEP_NEXT;
+  return check_coding(exchange);
 }
 
 // Tells whether the body is judged when it has arrived, because it may turn out empty, which is no body. One with a
@@ -130,6 +148,10 @@ static enum step_result translate(struct exchange *exchange)
 static enum step_result fail(struct exchange *exchange, const struct problem *problem, uint32_t retry_after_ms)
 {
   (void)retry_after_ms;
+  if (exchange_is_streaming(exchange)) {
+    rest_fail_stream(exchange, problem);
+    return STEP_REPLIED;
+  }
   strbuf_clear(&exchange->out);
   problem_write(problem, &exchange->out);
   exchange_finish_reply(exchange, problem->http_status, PROBLEM_CONTENT_TYPE, NO_STORE);
@@ -175,5 +197,11 @@ const struct protocol protocol_rest = {
     .judge_body = judge_body,
     .translate = translate,
     .succeed = succeed,
+    .begin_read = begin_read,
+    .read = rest_read_line,
+    .begin_stream = rest_begin_stream,
+    .put = rest_put,
+    .end_stream = rest_end_stream,
+    .beat = rest_beat,
     .fail = fail,
 };

@@ -171,8 +171,10 @@ struct contract_method {
   const char *location;  // template of the Location header, filled from the response; NULL without one
   const struct contract_error *errors;
   size_t error_count;
-  bool client_streams;          // the client sends any number of messages
-  bool server_streams;          // the service does
+  bool client_streams;  // the client sends any number of messages
+  bool server_streams;  // the service does
+  const struct contract_field
+      *resume_field;            // of the output of a server stream: how far the client has come; NULL: none
   uint32_t message_timeout_ms;  // how long either side of a stream waits for one message; 0: as long as for the call
   uint32_t hedge_after_ms;      // when a call without reply is sent to a second instance as well; 0: never
   bool no_side_effects;         // idempotency_level NO_SIDE_EFFECTS

@@ -153,6 +153,24 @@ static void build_body(const struct rule_place *place)
     check_body_field(place);
 }
 
+// Refuses what a route of a method with stream cannot have.
+static void check_stream(const struct rule_place *place)
+{
+  const struct contract_binding *binding = place->binding;
+  const struct contract_method *method = binding->method;
+  if (method->client_streams && method->server_streams)
+    refuse(place, "a method with streams both ways has a route, but HTTP has no form for it; leave google.api.http "
+                  "out: clients call it by gRPC");
+  else if (method->client_streams && binding->body != CONTRACT_BODY_ALL)
+    refuse(place, "each line of the body is a message of the client's stream; write body: \"*\"");
+  else if (method->client_streams && binding->variable_count > 0)
+    refuse(place, "the path fills a field, but a stream has many messages, each of them a line of the body; write a "
+                  "path without {}");
+  if (method->server_streams && binding->response_body_field != NULL)
+    refuse(place, "response_body \"%s\" is set on a stream of responses, whose messages are sent whole; leave it out",
+           place->rule->response_body);
+}
+
 static void check_patch(const struct rule_place *place)
 {
   const struct contract_binding *binding = place->binding;
@@ -207,6 +225,7 @@ static void build_binding(struct contract_builder *builder, const struct declara
   build_body(&place);
   check_patch(&place);
   build_response_body(&place);
+  check_stream(&place);
 }
 
 void build_bindings(struct contract_builder *builder, const struct declaration *option, struct contract_method *method,

@@ -22,7 +22,10 @@ static bool has_route(const struct contract *contract, const struct contract_mes
 {
   for (size_t i = 0; i < contract_binding_count(contract); i++) {
     const struct contract_binding *binding = contract_binding(contract, i);
-    if (message == (direction == DIRECTION_REQUEST ? binding->method->input : contract_body_message(binding)))
+    // The head of a stream leaves before its messages.
+    bool has_none = direction == DIRECTION_RESPONSE && binding->method->server_streams;
+    if (!has_none &&
+        message == (direction == DIRECTION_REQUEST ? binding->method->input : contract_body_message(binding)))
       return true;
   }
   return false;

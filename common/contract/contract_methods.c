@@ -1,6 +1,7 @@
 // Builds services and their methods: policy, limits, success. contract_bindings.c builds the bindings from the HTTP
 // rules.
 #include <inttypes.h>
+#include <strings.h>
 
 #include "common/base/check.h"
 #include "common/contract/builder_internal.h"
@@ -8,6 +9,7 @@
 
 #define DEFAULT_TIMEOUT_MS 5000u
 #define MAX_TIMEOUT_MS 600000u
+#define MAX_STREAM_TIMEOUT_MS 86400000u
 #define MAX_ROLE_BYTES 32
 // What stands in nginx.conf.in as client_max_body_size.
 #define MAX_BODY_BYTES (4u * 1024 * 1024)
@@ -161,9 +163,9 @@ static void build_policy(struct contract_builder *builder, const struct declarat
   if ((unsigned)policy->rate_class > CONTRACT_RATE_CREDENTIAL)
     report(builder, &option, "rate_class %d is unknown; write one of options.proto's RateClass",
            (int)policy->rate_class);
-  if (policy->timeout_ms > MAX_TIMEOUT_MS)
-    report(builder, &option, "timeout_ms %" PRIu32 " is too long; write at most %u", policy->timeout_ms,
-           MAX_TIMEOUT_MS);
+  uint32_t most_ms = method->client_streams || method->server_streams ? MAX_STREAM_TIMEOUT_MS : MAX_TIMEOUT_MS;
+  if (policy->timeout_ms > most_ms)
+    report(builder, &option, "timeout_ms %" PRIu32 " is too long; write at most %u", policy->timeout_ms, most_ms);
   if (policy->cache_ttl_ms != 0 && !method->no_side_effects)
     report(builder, &option,
            "cache_ttl_ms is set on a method that may change something; add option idempotency_level = "
@@ -217,8 +219,9 @@ static void build_idempotency(struct contract_builder *builder, const struct dec
                               IdempotencyLevel level, struct contract_method *method)
 {
   struct declaration option = declaration_of_policy(declaration);
-  method->takes_idempotency_key =
-      level == GOOGLE__PROTOBUF__METHOD_OPTIONS__IDEMPOTENCY_LEVEL__IDEMPOTENCY_UNKNOWN && has_post(rule);
+  method->takes_idempotency_key = !method->client_streams && !method->server_streams &&
+                                  level == GOOGLE__PROTOBUF__METHOD_OPTIONS__IDEMPOTENCY_LEVEL__IDEMPOTENCY_UNKNOWN &&
+                                  has_post(rule);
   method->secret_reply = policy != NULL && policy->secret_reply;
   if (method->secret_reply && !method->takes_idempotency_key)
     report(builder, &option,
@@ -254,16 +257,49 @@ static void build_http(struct contract_builder *builder, const struct declaratio
   build_bindings(builder, &http, method, rule);
 }
 
+static bool has_header(const struct contract_message *message, const char *name)
+{
+  for (size_t i = 0; message != NULL && i < message->field_count; i++) {
+    const char *header = message->fields[i].rules.from_header;
+    if (header != NULL && strcasecmp(header, name) == 0)
+      return true;
+  }
+  return false;
+}
+
+static void build_resuming(struct contract_builder *builder, const struct declaration *option,
+                           const Bulkhead__V1__MethodPolicy *policy, struct contract_method *method)
+{
+  if (policy == NULL || policy->resume_field == NULL || *policy->resume_field == '\0' || method->output == NULL)
+    return;
+  const struct contract_field *field = contract_field_by_name(method->output, slice_from_string(policy->resume_field));
+  method->resume_field = field;
+  if (!method->server_streams)
+    report(builder, option, "resume_field has no effect on a method without a stream of responses; leave it out");
+  else if (field == NULL || field->type != CONTRACT_STRING || field->repeated || field->rules.secret)
+    report(builder, option, "resume_field \"%s\" is not a string of the response; name a string field of %s",
+           policy->resume_field, method->output->full_name);
+  else if (!has_header(method->input, "Last-Event-ID"))
+    report(builder, option,
+           "resume_field has no effect, because the request does not take it back; give a string of %s the option "
+           "from_header: \"Last-Event-ID\"",
+           method->input == NULL ? "the request" : method->input->full_name);
+}
+
 static void build_stream(struct contract_builder *builder, const struct declaration *declaration,
-                         const Bulkhead__V1__MethodPolicy *policy, const Google__Api__HttpRule *rule,
-                         struct contract_method *method)
+                         const Bulkhead__V1__MethodPolicy *policy, struct contract_method *method)
 {
   struct declaration option = declaration_of_policy(declaration);
   bool streams = method->client_streams || method->server_streams;
   uint32_t limit_ms = policy == NULL ? 0 : policy->message_timeout_ms;
-  if (streams && rule != NULL)
-    report(builder, declaration,
-           "a method with stream has a route, but streams are served between services only; leave google.api.http out");
+  if (method->server_streams && policy != NULL && (policy->success_status != 0 || method->location != NULL))
+    report(
+        builder, &option,
+        "success_status and location have no effect on a stream of responses, which begins before it has ended well; "
+        "leave them out");
+  if (streams && method->rate_class == CONTRACT_RATE_CREDENTIAL)
+    report(builder, &option, "RATE_CLASS_CREDENTIAL does not count streams; choose another rate_class");
+  build_resuming(builder, &option, policy, method);
   if (streams && method->cache_ttl_ms != 0)
     report(builder, &option, "cache_ttl_ms has no effect on a method with stream; leave it out");
   if (!streams && limit_ms != 0)
@@ -311,7 +347,7 @@ static void build_method(struct contract_builder *builder, const struct declarat
   check_update(builder, method, rule);
   build_policy(builder, declaration, policy, method);
   build_idempotency(builder, declaration, policy, rule, level, method);
-  build_stream(builder, declaration, policy, rule, method);
+  build_stream(builder, declaration, policy, method);
   build_hedging(builder, declaration, policy, method);
   build_http(builder, declaration, policy, rule, method);
 }

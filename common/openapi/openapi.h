@@ -16,6 +16,7 @@ enum openapi_when {
   OPENAPI_NEEDS_PERSON,         // methods with a token and without a permission
   OPENAPI_NEEDS_RECENT_LOGIN,   // methods with max_auth_age_s
   OPENAPI_TAKES_BODY,           // methods with a request body
+  OPENAPI_SENDS_STREAM,         // methods with a stream of responses
   OPENAPI_NAMES_RESOURCE,       // methods with a path variable that declare no NOT_FOUND of their own
   OPENAPI_TAKES_IF_MATCH,       // methods that read If-Match, or whose reply to GET has an ETag
   OPENAPI_TAKES_IF_NONE_MATCH,  // methods that read If-None-Match, beside those that answer 304

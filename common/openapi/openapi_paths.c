@@ -200,12 +200,16 @@ static void write_request_body(struct openapi *api, const struct contract_bindin
     return;
   jsontext_key(&api->json, SLICE("requestBody"));
   jsontext_begin_object(&api->json);
-  openapi_write_text(api, "description",
-                     arena_printf(&api->arena, "At most %u bytes.", binding->method->max_body_bytes));
+  bool streams = binding->method->client_streams;
+  openapi_write_text(
+      api, "description",
+      arena_printf(&api->arena,
+                   streams ? "Any number of lines, each of them a message of %u bytes at most." : "At most %u bytes.",
+                   binding->method->max_body_bytes));
   jsontext_key_bool(&api->json, "required", true);
   jsontext_key(&api->json, SLICE("content"));
   jsontext_begin_object(&api->json);
-  write_media_type(api, binding, "application/json");
+  write_media_type(api, binding, streams ? "application/x-ndjson" : "application/json");
   if (strcmp(binding->http_method, "PATCH") == 0)
     write_media_type(api, binding, "application/merge-patch+json");
   jsontext_end_object(&api->json);

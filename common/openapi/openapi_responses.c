@@ -7,6 +7,30 @@
 
 // ---- success ----
 
+// Writes the forms of a stream of responses. Each line of JSON, and the data of each event, is a message.
+static void write_stream_content(struct openapi *api, const struct contract_method *method)
+{
+  static const char *const types[] = {"application/x-ndjson", "text/event-stream", "application/json"};
+  jsontext_key(&api->json, SLICE("content"));
+  jsontext_begin_object(&api->json);
+  for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+    bool is_array = i == 2;
+    jsontext_key(&api->json, slice_from_string(types[i]));
+    jsontext_begin_object(&api->json);
+    jsontext_key(&api->json, SLICE("schema"));
+    if (is_array) {
+      jsontext_begin_object(&api->json);
+      jsontext_key_string(&api->json, "type", SLICE("array"));
+      jsontext_key(&api->json, SLICE("items"));
+    }
+    openapi_write_message_schema(api, method->output, SHAPE_REPLY);
+    if (is_array)
+      jsontext_end_object(&api->json);
+    jsontext_end_object(&api->json);
+  }
+  jsontext_end_object(&api->json);
+}
+
 static void write_content(struct openapi *api, const struct operation *operation)
 {
   const struct contract_method *method = operation->binding->method;
@@ -79,7 +103,9 @@ static void write_success(struct openapi *api, const struct operation *operation
   begin_status(api, method->success_status);
   openapi_write_text(api, "description", success_description(api, method));
   write_success_headers(api, operation->binding);
-  if (method->success_status != 204)
+  if (method->server_streams)
+    write_stream_content(api, method);
+  else if (method->success_status != 204)
     write_content(api, operation);
   jsontext_end_object(&api->json);
 }
@@ -152,6 +178,8 @@ static bool applies(const struct openapi_problem *problem, const struct contract
     return method->policy.max_auth_age_s > 0;
   case OPENAPI_TAKES_BODY:
     return binding->body != CONTRACT_BODY_NONE;
+  case OPENAPI_SENDS_STREAM:
+    return method->server_streams;
   case OPENAPI_NAMES_RESOURCE:
     return binding->variable_count > 0 && !declares(method, STATUS_NOT_FOUND);
   case OPENAPI_TAKES_IF_MATCH:

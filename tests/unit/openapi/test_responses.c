@@ -55,6 +55,30 @@ Test(responses, are_those_that_the_method_can_answer_with)
   expect_statuses(json, "/ping", "post", LIST("200", "400", "413"), LIST("401", "403", "404", "412"));
 }
 
+Test(responses, streams_are_documented_in_each_form)
+{
+  struct slice json =
+      write_document(load_contract("service S {\n"
+                                   "  rpc Watch(Nothing) returns (stream Thing) {\n"
+                                   "    option (google.api.http) = {get: \"/things:watch\"};\n"
+                                   "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};\n"
+                                   "  }\n"
+                                   "  rpc Send(stream Thing) returns (Nothing) {\n"
+                                   "    option (google.api.http) = {post: \"/things:send\" body: \"*\"};\n"
+                                   "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC max_body_bytes: 77};\n"
+                                   "  }\n"
+                                   "}\n"
+                                   "message Thing { string text = 1; }\n"
+                                   "message Nothing {}\n"));
+  struct slice content = VALUE(json, "paths", "/things:watch", "get", "responses", "200", "content");
+  cr_expect(holds(content, "\"application/x-ndjson\"") && holds(content, "\"text/event-stream\"") &&
+            holds(content, "\"application/json\":{\"schema\":{\"type\":\"array\""));
+  expect_statuses(json, "/things:watch", "get", LIST("200", "406"), LIST("413"));
+  struct slice body = VALUE(json, "paths", "/things:send", "post", "requestBody");
+  cr_expect(holds(body, "\"application/x-ndjson\"") && !holds(body, "\"application/json\""));
+  cr_expect(holds(body, "each of them a message of 77 bytes"));
+}
+
 // ---- headers of every request ----
 
 Test(responses, the_clients_time_limit_is_documented_with_that_of_the_method)
