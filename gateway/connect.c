@@ -4,7 +4,6 @@
 
 #include "common/base/codec.h"
 #include "common/base/jsontext_writer.h"
-#include "common/base/utf8.h"
 #include "gateway/connect_internal.h"
 #include "gateway/grpc_status.h"
 #include "gateway/reply_internal.h"
@@ -65,13 +64,11 @@ static void write_details(struct jsontext_writer *json, const struct problem *pr
 
 static void write_error(const struct problem *problem, enum status code, uint32_t retry_after_ms, struct strbuf *out)
 {
-  bool is_readable = problem->detail.size > 0 && utf8_valid(problem->detail);
   struct jsontext_writer json;
   jsontext_writer_init(&json, out);
   jsontext_begin_object(&json);
   write_code(&json, code);
-  jsontext_key_string(&json, "message",
-                      is_readable ? problem->detail : slice_from_string(problem_title(problem->http_status)));
+  jsontext_key_string(&json, "message", problem_sentence(problem));
   write_details(&json, problem, retry_after_ms);
   jsontext_end_object(&json);
 }

@@ -212,9 +212,7 @@ void grpc_failure_fields(struct exchange *exchange, const struct problem *proble
   strbuf_init(&details, 0);
   strbuf_add_uint(&text, (uint64_t)code);
   fields[0] = (struct exchange_header){GRPC_STATUS_NAME, keep(exchange, &text)};
-  struct slice message =
-      problem->detail.size > 0 ? problem->detail : slice_from_string(problem_title(problem->http_status));
-  grpc_message_write(message, &text);
+  grpc_message_write(problem_sentence(problem), &text);
   fields[1] = (struct exchange_header){SLICE("grpc-message"), keep(exchange, &text)};
   grpc_status_write(problem, code, retry_after_ms, &details);
   grpc_binary_write(strbuf_slice(&details), &text);

@@ -112,7 +112,7 @@ void grpc_details_write(const struct problem *problem, uint32_t retry_after_ms, 
 void grpc_status_write(const struct problem *problem, enum status code, uint32_t retry_after_ms, struct strbuf *out)
 {
   wire_write_varint(out, STATUS_CODE, (uint64_t)code);
-  wire_write_bytes(out, STATUS_MESSAGE, problem->detail);
+  wire_write_bytes(out, STATUS_MESSAGE, problem_sentence(problem));
   grpc_details_write(problem, retry_after_ms, MAX_VIOLATION_BYTES, out);
 }
 

@@ -150,6 +150,12 @@ static void write_violations(struct jsontext_writer *json, const struct problem 
   jsontext_end_array(json);
 }
 
+struct slice problem_sentence(const struct problem *problem)
+{
+  bool readable = problem->detail.size > 0 && utf8_valid(problem->detail);
+  return readable ? problem->detail : slice_from_string(describe_http_status(problem->http_status));
+}
+
 void problem_write(const struct problem *problem, struct strbuf *out)
 {
   struct jsontext_writer json;
@@ -158,9 +164,7 @@ void problem_write(const struct problem *problem, struct strbuf *out)
   write_type(&json, problem->reason);
   jsontext_key_string(&json, "title", slice_from_string(problem_title(problem->http_status)));
   jsontext_key_int(&json, "status", problem->http_status);
-  bool readable = problem->detail.size > 0 && utf8_valid(problem->detail);
-  jsontext_key_string(&json, "detail",
-                      readable ? problem->detail : slice_from_string(describe_http_status(problem->http_status)));
+  jsontext_key_string(&json, "detail", problem_sentence(problem));
   if (problem->path.size > 0)
     write_instance(&json, problem->path);
   jsontext_key_string(&json, "code", slice_from_string(status_name(problem->code)));

@@ -28,6 +28,9 @@ struct problem {
 
 void problem_write(const struct problem *problem, struct strbuf *out);
 
+// Returns a sentence about the problem for the caller, in UTF-8: its detail, else one about its HTTP status.
+struct slice problem_sentence(const struct problem *problem);
+
 // Returns the phrase of an HTTP status (RFC 9110 section 15), "Error" for one that the gateway never answers with.
 const char *problem_title(int http_status);
 // Returns the reason of a problem with this HTTP status of which nothing more exact is known, such as

@@ -247,7 +247,7 @@ Test(connect, without_a_token_the_call_is_unauthenticated)
   struct exchange_input input = post(ITEMS "GetItem", "application/json");
   input.authorization = (struct slice){0};
   (void)start(input);
-  assert_detail(assert_error(401, "unauthenticated", ""), "ErrorInfo", "TOKEN_MISSING");
+  assert_detail(assert_error(401, "unauthenticated", "an access token is required"), "ErrorInfo", "TOKEN_MISSING");
 }
 
 Test(connect, a_time_limit_that_cannot_be_read_is_refused)
