@@ -210,6 +210,10 @@ struct contract_binding {
   struct source_place place;
 };
 
+// Whether requests of the route must have a body. Without one the message is as {} makes it, as Envoy's transcoder has
+// it, but not where that could do harm: a PUT replaces and a PATCH changes what there is (AIP-134), so a body that was
+// lost on the way is an error there and not a change. A body whose field is required cannot be left out either.
+bool contract_needs_body(const struct contract_binding *binding);
 // Returns the field of the response whose value is the body of the route's reply; NULL where that is a message: the
 // response, or the one in it that response_body names.
 const struct contract_field *contract_body_value(const struct contract_binding *binding);

@@ -171,6 +171,14 @@ static void check_stream(const struct rule_place *place)
            place->rule->response_body);
 }
 
+bool contract_needs_body(const struct contract_binding *binding)
+{
+  if (binding->body == CONTRACT_BODY_NONE)
+    return false;
+  return strcmp(binding->http_method, "PUT") == 0 || strcmp(binding->http_method, "PATCH") == 0 ||
+         (binding->body_field != NULL && binding->body_field->absence != NULL);
+}
+
 static void check_patch(const struct rule_place *place)
 {
   const struct contract_binding *binding = place->binding;

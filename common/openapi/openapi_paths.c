@@ -194,6 +194,20 @@ static void write_media_type(struct openapi *api, const struct contract_binding 
   jsontext_end_object(&api->json);
 }
 
+// Whether every request has a body: one that may be empty may be left out.
+static bool is_body_required(const struct contract_binding *binding)
+{
+  const struct contract_message *input = binding->method->input;
+  if (contract_needs_body(binding))
+    return true;
+  if (binding->body != CONTRACT_BODY_ALL)
+    return false;
+  for (size_t i = 0; i < input->field_count; i++)
+    if (input->fields[i].absence != NULL && openapi_has_field(&input->fields[i], SHAPE_CREATE, binding))
+      return true;
+  return message_index(input)->has_required_oneof;
+}
+
 static void write_request_body(struct openapi *api, const struct contract_binding *binding)
 {
   if (binding->body == CONTRACT_BODY_NONE)
@@ -206,7 +220,7 @@ static void write_request_body(struct openapi *api, const struct contract_bindin
       arena_printf(&api->arena,
                    streams ? "Any number of lines, each of them a message of %u bytes at most." : "At most %u bytes.",
                    binding->method->max_body_bytes));
-  jsontext_key_bool(&api->json, "required", true);
+  jsontext_key_bool(&api->json, "required", streams || is_body_required(binding));
   jsontext_key(&api->json, SLICE("content"));
   jsontext_begin_object(&api->json);
   write_media_type(api, binding, streams ? "application/x-ndjson" : "application/json");

@@ -25,7 +25,7 @@ typedef struct slice transcode_header_fn(void *arg, const char *name);
 struct transcode_request {
   const struct contract_route *route;
   struct slice query;  // the raw query, without '?'
-  struct slice body;   // the raw body; empty where the request has none
+  struct slice body;   // the raw body; empty where the request has none (see contract_needs_body)
   bool merge_patch;    // the body is a merge patch (RFC 7396)
   transcode_header_fn *header;
   void *header_arg;

@@ -35,21 +35,29 @@ static bool decode_body(struct decoder *decoder, struct message_target *target)
   return decode_message(decoder, target) && jsontext_read(&decoder->reader) == JSONTEXT_END;
 }
 
-static void decode_request(const struct transcode_request *request, struct decoder *decoder)
+// Returns what the message is decoded from. No body is an empty message, and leaves the field unset that the body is.
+static enum message_source find_source(const struct transcode_request *request)
 {
   static const enum message_source SOURCES[] = {
       [CONTRACT_BODY_NONE] = FROM_PRESETS,
       [CONTRACT_BODY_ALL] = FROM_OBJECT,
       [CONTRACT_BODY_FIELD] = FROM_BODY,
   };
+  return request->body.size == 0 ? FROM_PRESETS : SOURCES[request->route->binding->body];
+}
+
+static void decode_request(const struct transcode_request *request, struct decoder *decoder)
+{
   const struct contract_binding *binding = request->route->binding;
   struct message_target target = {.message = binding->method->input,
-                                  .source = SOURCES[binding->body],
+                                  .source = find_source(request),
                                   .body_field = binding->body_field,
                                   .mask_field = find_mask_field(binding, decoder)};
   if (binding->body == CONTRACT_BODY_NONE && request->body.size > 0)
     decoder_report(decoder, NULL, "must be empty: this method takes no body");
-  if (binding->body != CONTRACT_BODY_NONE && request->body.size == 0) {
+  // Connect has no empty body in JSON.
+  bool needs_body = decoder->whole != NULL || contract_needs_body(binding);
+  if (needs_body && request->body.size == 0) {
     decoder_report(decoder, NULL, "must not be empty: this method takes a JSON body, {} at least");
     return;
   }

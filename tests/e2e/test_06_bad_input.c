@@ -198,6 +198,23 @@ Test(e2e_06_bad_input, an_empty_chunked_body_is_none)
   cr_assert_str_eq(http_json(&refused, "reason"), "UNEXPECTED_BODY");
 }
 
+// A POST that needs nothing takes no body for {}, announced or not; what would change something needs one.
+Test(e2e_06_bad_input, no_body_is_an_empty_message)
+{
+  struct account ada = account_create();
+  struct http_request request = {.method = "POST", .path = "/v1/auth/sessions:revokeOthers", .token = ada.token};
+  ASSERT_STATUS(http_send(&request), 200);
+  request.body = "";
+  request.headers[0] = "Transfer-Encoding: chunked";
+  ASSERT_STATUS(http_send(&request), 200);
+  request = (struct http_request){.method = "POST", .path = "/v1/items", .token = ada.token};
+  ASSERT_PROBLEM(http_send(&request), 400, "INVALID_ARGUMENT");
+  request = (struct http_request){.method = "PATCH", .path = "/v1/users/me", .token = ada.token};
+  struct http_reply refused = http_send(&request);
+  ASSERT_PROBLEM(refused, 400, "INVALID_ARGUMENT");
+  cr_assert(strstr(refused.body, "must not be empty") != NULL, "%s", refused.body);
+}
+
 Test(e2e_06_bad_input, an_idempotency_key_comes_once_and_is_not_empty)
 {
   struct account ada = account_create();

@@ -221,9 +221,9 @@ Test(exchange, an_unknown_query_parameter_is_400)
   assert_problem(start(input), 400, "pagesize");
 }
 
-Test(exchange, a_missing_body_is_400)
+Test(exchange, a_missing_body_is_400_where_something_is_needed)
 {
-  assert_problem(start(fixture_input("POST", "/v1/auth/login")), 400, "violations");
+  assert_problem(start(fixture_input("POST", "/v1/auth/login")), 400, "\"field\":\"password\"");
 }
 
 // ---- call ----

@@ -165,6 +165,14 @@ Test(refusals, without_a_body_no_content_type_is_needed)
   start_call(fixture_input("DELETE", ITEM_PATH));
 }
 
+Test(refusals, a_missing_body_is_an_empty_message)
+{
+  struct exchange_input input = fixture_input("POST", "/v1/auth/sessions:revokeAll");
+  input.authorization = fixture_bearer(fixture, NULL, 900);
+  struct fixture_call *call = start_call(input);
+  cr_assert_str_eq(call->method, "auth.v1.SessionService/RevokeAllSessions");
+}
+
 // A request whose body has no announced size: chunked, or over HTTP/2.
 static struct exchange_input streamed_input(const char *method, const char *path)
 {
@@ -181,6 +189,14 @@ Test(refusals, a_body_that_turns_out_empty_is_none)
   cr_assert_eq(exchange_start(exchange, &input), EXCHANGE_WANT_BODY);
   cr_assert_eq(exchange_body(exchange, SLICE("")), EXCHANGE_WAITING);
   cr_assert_str_eq(fixture_call(fixture, 1)->method, "item.v1.ItemService/GetItem");
+}
+
+Test(refusals, a_body_that_turns_out_empty_is_an_empty_message)
+{
+  struct exchange_input input = streamed_input("POST", "/v1/auth/sessions:revokeAll");
+  cr_assert_eq(exchange_start(exchange, &input), EXCHANGE_WANT_BODY);
+  cr_assert_eq(exchange_body(exchange, SLICE("")), EXCHANGE_WAITING);
+  cr_assert_str_eq(fixture_call(fixture, 1)->method, "auth.v1.SessionService/RevokeAllSessions");
 }
 
 Test(refusals, a_body_that_turns_out_to_be_one_is_refused_where_none_is_taken)
