@@ -36,11 +36,12 @@ void build_absence(struct contract_builder *builder, struct contract_field *fiel
   strbuf_free(&scratch);
 }
 
-void index_absences(const struct contract_message *message, struct message_index *index)
+void index_absences(struct arena *arena, const struct contract_message *message, struct message_index *index)
 {
+  index->demanded = arena_zalloc(arena, field_set_words(message->field_count) * sizeof(*index->demanded));
   for (size_t i = 0; i < message->field_count; i++) {
     if (message->fields[i].absence != NULL)
-      field_set_add(&index->demanded, i);
+      field_set_add(index->demanded, i);
     index->has_immutable |= message->fields[i].rules.immutable;
   }
   for (size_t i = 0; i < message->oneof_count; i++)

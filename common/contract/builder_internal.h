@@ -18,7 +18,7 @@ struct source_file {
 };
 
 // A declaration in a file: its full name and its path, as SourceCodeInfo.Location.path has it.
-#define DECLARATION_MAX_DEPTH 24
+#define DECLARATION_MAX_DEPTH 72
 struct declaration {
   const struct source_file *source;
   const char *name;  // "item.v1.Item.sku"; NULL for the file itself
@@ -26,7 +26,7 @@ struct declaration {
   size_t depth;
 };
 
-enum type_state { TYPE_NEW, TYPE_OPEN, TYPE_DONE };
+enum type_state { TYPE_NEW, TYPE_DONE };
 
 // A message or enum of the set.
 struct type_entry {
@@ -37,7 +37,7 @@ struct type_entry {
   enum type_state state;
   struct contract_message *built_message;  // NULL before the build, or when it has a mistake
   const struct contract_enum *built_enum;
-  unsigned json_depth;  // levels of JSON objects and lists that the message opens
+  struct type_entry *next_begun;  // the message that was begun after this one
 };
 
 struct contract_builder {
@@ -49,7 +49,11 @@ struct contract_builder {
   struct strmap types;         // ".item.v1.Item" -> struct type_entry
   struct type_entry **listed;  // the entries of `types`, in the order of declaration
   size_t type_count;
-  unsigned open_types;
+  // Messages that are there and not complete, in the order in which they were begun; those in front of the one that is
+  // being filled in have their fields.
+  struct type_entry *first_begun;
+  struct type_entry *last_begun;
+  bool is_filling;
   struct diagnostics *diagnostics;
 };
 
@@ -101,8 +105,9 @@ struct declaration declaration_of_rules(const struct declaration *field);
 // Registers every message and enum by name.
 void register_types(struct contract_builder *builder);
 
-// Builds the message of a type name such as ".item.v1.Item", with every message that its fields hold. Returns NULL when
-// the type cannot be used. That is reported where the type is declared or, where the use is the mistake, at `user`.
+// Builds the message of a type name such as ".item.v1.Item", with every message that its fields hold; while another one
+// is being filled in, it is begun only. Returns NULL when the type cannot be used. That is reported where the type is
+// declared or, where the use is the mistake, at `user`.
 const struct contract_message *build_message(struct contract_builder *builder, const struct declaration *user,
                                              const char *type_name);
 // Builds all messages and enums of our own files, used by a method or not.
@@ -119,13 +124,11 @@ bool build_index(struct contract_builder *builder, const struct declaration *dec
 // Returns which of Google's messages with a JSON form of their own has this full name, or CONTRACT_PLAIN.
 enum contract_well_known well_known_kind(const char *full_name);
 bool well_known_is_genuine(const struct contract_message *message);
-// Returns false for Google's messages that cannot be served, because their JSON form needs other types or recursion.
-bool well_known_is_supported(const char *full_name);
 
 // Fills in field->absence, the sentence about a request that leaves the field out, from the field's rules and presence.
 void build_absence(struct contract_builder *builder, struct contract_field *field);
 // Fills in the parts of the index that say which fields and oneofs a request must be checked for.
-void index_absences(const struct contract_message *message, struct message_index *index);
+void index_absences(struct arena *arena, const struct contract_message *message, struct message_index *index);
 // Fills in message->update_mask and message->updated where the message is the request of an update (update_mask.h).
 void find_update(struct contract_message *message);
 

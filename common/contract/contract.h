@@ -45,13 +45,17 @@ enum contract_well_known {
   CONTRACT_FIELD_MASK,
   CONTRACT_EMPTY,
   CONTRACT_WRAPPER,  // google.protobuf.StringValue and the other wrappers of one value
+  CONTRACT_STRUCT,
+  CONTRACT_VALUE,
+  CONTRACT_LIST_VALUE,
+  CONTRACT_ANY,
 };
 
 // A .proto file of the set.
 struct contract_file {
   const char *name;     // "item/v1/item.proto"
   const char *package;  // "item.v1"
-  bool is_own;          // holds contracts; false for Google's files and those of Bulkhead's options
+  bool is_own;          // holds contracts; false for Google's files, those of Bulkhead's options, and proto2
 };
 
 // Numbers that the author promised never to use again: `reserved 4, 8 to 10;`, both ends included.
@@ -72,6 +76,8 @@ struct contract_enum {
   const char *comment;  // the comment above the declaration, "" where there is none
   const struct contract_enum_value *values;
   size_t value_count;
+  bool is_closed;  // of a proto2 file: a number that is none of its values is not accepted
+  bool is_null;    // google.protobuf.NullValue, which JSON has as null
   struct source_place place;
 };
 

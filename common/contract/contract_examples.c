@@ -70,6 +70,11 @@ static const char *check_message(const struct contract_field *field)
   case CONTRACT_FIELD_MASK:
   case CONTRACT_WRAPPER:
     return NULL;
+  case CONTRACT_STRUCT:
+  case CONTRACT_VALUE:
+  case CONTRACT_LIST_VALUE:
+  case CONTRACT_ANY:
+    return "stands on a message that holds any JSON";
   default:
     return "stands on a message, whose fields have examples of their own";
   }

@@ -2,6 +2,9 @@
 // violation for a field that is left out, the fields that travel in headers.
 #include "common/contract/builder_internal.h"
 
+// Numbers up to here are always in the table.
+#define MIN_TABLE_SIZE 1024
+
 static void index_headers(struct arena *arena, const struct contract_message *message, struct message_index *index)
 {
   index->from_header = arena_array(arena, message->field_count, sizeof(*index->from_header));
@@ -15,15 +18,26 @@ static void index_headers(struct arena *arena, const struct contract_message *me
   }
 }
 
+// Returns the size of the table by numbers. It holds all fields of an ordinary message; few high numbers are searched
+// for instead, because each unused number takes room.
+static uint32_t choose_table_size(const struct contract_message *message)
+{
+  size_t count = message->field_count;
+  size_t most = count < MIN_TABLE_SIZE / 4 ? MIN_TABLE_SIZE : count * 4;
+  size_t highest = count == 0 ? 0 : message->fields[count - 1].number;
+  return (uint32_t)(count == 0 ? 0 : highest < most ? highest + 1 : most);
+}
+
 static void index_fields(struct arena *arena, const struct contract_message *message, struct message_index *index)
 {
   size_t count = message->field_count;
-  index->by_number_size = count == 0 ? 0 : message->fields[count - 1].number + 1;
+  index->by_number_size = choose_table_size(message);
   index->by_number = arena_zalloc(arena, index->by_number_size * sizeof(*index->by_number));
   struct slice *keys = arena_array(arena, count, sizeof(*keys));
   for (size_t i = 0; i < count; i++) {
     const struct contract_field *field = &message->fields[i];
-    index->by_number[field->number] = (uint16_t)(i + 1);
+    if (field->number < index->by_number_size)
+      index->by_number[field->number] = field;
     keys[i] = slice_from_string(arena_printf(arena, ",\"" SLICE_FMT "\":", SLICE_ARG(field->json_name)));
   }
   index->keys = keys;
@@ -67,8 +81,9 @@ bool build_index(struct contract_builder *builder, const struct declaration *dec
 {
   struct arena *arena = &builder->contract->arena;
   struct message_index *index = arena_zalloc(arena, sizeof(*index));
+  index->contract = builder->contract;
   index_fields(arena, message, index);
-  index_absences(message, index);
+  index_absences(arena, message, index);
   find_update(message);
   index_headers(arena, message, index);
   check_header_names(builder, declaration, index);

@@ -9,24 +9,21 @@
 #include "common/contract/contract.h"
 #include "common/contract/update_mask.h"
 
-// The most fields of a message, so that sets of its fields have a fixed size on the stack.
-#define CONTRACT_MAX_FIELDS 256u
-// How many levels of JSON objects and lists a message may open.
-#define CONTRACT_MAX_DEPTH 32u
-
-// A set of a message's fields, by their places in message->fields, or a set of its oneofs, of which there are no more.
-struct field_set {
-  uint64_t bits[CONTRACT_MAX_FIELDS / 64];
-};
-
-static inline bool field_set_has(const struct field_set *set, size_t place)
+// A set of a message's fields, by their places in message->fields, or a set of its oneofs, of which there are no more:
+// one bit each, in as many words as field_set_words says.
+static inline size_t field_set_words(size_t field_count)
 {
-  return (set->bits[place / 64] >> (place % 64) & 1) != 0;
+  return field_count / 64 + 1;
 }
 
-static inline void field_set_add(struct field_set *set, size_t place)
+static inline bool field_set_has(const uint64_t *set, size_t place)
 {
-  set->bits[place / 64] |= UINT64_C(1) << (place % 64);
+  return (set[place / 64] >> (place % 64) & 1) != 0;
+}
+
+static inline void field_set_add(uint64_t *set, size_t place)
+{
+  set[place / 64] |= UINT64_C(1) << (place % 64);
 }
 
 struct name_slot {
@@ -35,14 +32,15 @@ struct name_slot {
 };
 
 struct message_index {
-  uint16_t *by_number;  // place + 1 of the field with each number; 0 for an unused number
+  const struct contract *contract;          // the set that the message is of, where the types of Any are looked up
+  const struct contract_field **by_number;  // by each number below by_number_size; NULL for an unused number
   uint32_t by_number_size;
   // The hash table of both names of each field; see name_index.c.
   struct name_slot *slots;
   uint64_t seed;
-  unsigned shift;             // 64 - log2(number of slots)
-  const struct slice *keys;   // JSON keys by the field's place, each with its comma: ,"pageSize":
-  struct field_set demanded;  // the fields that may not be left out: those with an `absence`
+  unsigned shift;            // 64 - log2(number of slots)
+  const struct slice *keys;  // JSON keys by the field's place, each with its comma: ,"pageSize":
+  uint64_t *demanded;        // the fields that may not be left out: those with an `absence`
   bool has_immutable;
   bool has_required_oneof;
   const struct contract_field **from_header;
@@ -56,13 +54,16 @@ static inline const struct message_index *message_index(const struct contract_me
   return message->index;
 }
 
+// Finds a field whose number is beyond the table of the index.
+const struct contract_field *field_by_high_number(const struct contract_message *message, uint32_t number);
+
 // Does what contract_field_by_number does, inline.
 static inline const struct contract_field *field_by_number(const struct contract_message *message, uint32_t number)
 {
   const struct message_index *index = message_index(message);
-  if (number >= index->by_number_size || index->by_number[number] == 0)
-    return NULL;
-  return &message->fields[index->by_number[number] - 1];
+  if (number >= index->by_number_size)
+    return field_by_high_number(message, number);
+  return index->by_number[number];
 }
 
 static inline size_t field_place(const struct contract_message *message, const struct contract_field *field)

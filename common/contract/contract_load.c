@@ -9,7 +9,7 @@
 #include "common/contract/descriptor_fields.h"
 
 // How deep declarations of messages may nest. protobuf-c unpacks descriptors by recursion without a limit of its own.
-#define MAX_NESTED_TYPES 8
+#define MAX_NESTED_TYPES 32
 
 static void *scratch_alloc(void *arena, size_t size)
 {
@@ -55,16 +55,16 @@ static void add_file(struct contract_builder *builder, const Google__Protobuf__F
       .name = keep_text(builder, descriptor->name),
       .package = keep_text(builder, descriptor->package),
   };
-  file->is_own = !starts_with(file->name, "google/") && !starts_with(file->name, "bulkhead/");
-  *source = (struct source_file){
-      .file = file,
-      .descriptor = descriptor,
-      .is_proto3 = descriptor->syntax != NULL && strcmp(descriptor->syntax, "proto3") == 0,
-  };
+  bool is_proto3 = descriptor->syntax != NULL && strcmp(descriptor->syntax, "proto3") == 0;
+  // A proto2 file is there for the messages that contracts take from it.
+  file->is_own = !starts_with(file->name, "google/") && !starts_with(file->name, "bulkhead/") &&
+                 (is_proto3 || descriptor->n_service > 0);
+  *source = (struct source_file){.file = file, .descriptor = descriptor, .is_proto3 = is_proto3};
   source_file_index(builder, source);
   struct declaration declaration = declaration_of_file(source);
   if (file->is_own && !source->is_proto3)
-    report(builder, &declaration, "the file is not proto3; write syntax = \"proto3\"; in its first line");
+    report(builder, &declaration,
+           "the file has services and is not proto3; write syntax = \"proto3\"; in its first line");
   if (file->is_own && file->package[0] == '\0')
     report(builder, &declaration,
            "the file has no package; write one such as package item.v1; (its first part names the service that is "
@@ -96,7 +96,7 @@ static void build(struct contract_builder *builder, struct slice protoset)
 {
   size_t before = builder->diagnostics->count;
   if (nests_too_deep(protoset, SET_FILE, 0)) {
-    report_set(builder, "the descriptor set nests messages more than 8 deep; declare them side by side");
+    report_set(builder, "the descriptor set nests messages more than 32 deep; declare them side by side");
     return;
   }
   const Google__Protobuf__FileDescriptorSet *set = google__protobuf__file_descriptor_set__unpack(

@@ -1,12 +1,13 @@
-// Builds messages and their fields as tables, depth first: the message that a field holds is built before the field.
+// Builds messages and their fields as tables. Messages may hold each other in circles: each is begun first, so that
+// fields can point to it, and filled in when its turn comes. What it has of the messages inside it is worked out last.
 #include <stdlib.h>
 
 #include "common/base/check.h"
 #include "common/contract/builder_internal.h"
 #include "common/contract/descriptor_fields.h"
 
-// The highest field number. Fields are looked up in an array, in which each unused number costs two bytes.
-#define MAX_FIELD_NUMBER 65535
+// The highest field number there is.
+#define MAX_FIELD_NUMBER 536870911
 
 typedef Google__Protobuf__FieldDescriptorProto FieldProto;
 
@@ -75,8 +76,10 @@ static bool check_field(struct contract_builder *builder, const struct declarati
   }
   if ((unsigned)source->type < CONTRACT_DOUBLE || (unsigned)source->type > CONTRACT_SINT64 ||
       source->type == GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_GROUP ||
-      source->label == GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__LABEL__LABEL_REQUIRED) {
-    report(builder, declaration, "groups and required fields are proto2's; write a message field, or a rule required");
+      (source->label == GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__LABEL__LABEL_REQUIRED &&
+       declaration->source->is_proto3)) {
+    report(builder, declaration,
+           "groups are not accepted, and required fields are proto2's; write a message field, or a rule required");
     return false;
   }
   return true;
@@ -98,14 +101,8 @@ static bool resolve_type(struct contract_builder *builder, const struct declarat
     return field->enumeration != NULL;
   }
   field->message = build_message(builder, declaration, source->type_name);
-  if (field->message == NULL)
-    return false;
   field->is_map = is_map_entry(entry);
-  if (field->is_map && (!field->repeated || !map_entry_is_valid(field->message))) {
-    report(builder, declaration, "the map is not one that protoc writes; build the set with protoc");
-    return false;
-  }
-  return true;
+  return field->message != NULL;
 }
 
 static bool is_synthetic(const FieldProto *source)
@@ -127,8 +124,8 @@ static bool resolve_presence(struct contract_builder *builder, const struct decl
     }
     field->oneof_index = source->oneof_index;
   }
-  field->has_presence =
-      !field->repeated && (field->optional || field->oneof_index >= 0 || field->type == CONTRACT_MESSAGE);
+  field->has_presence = !field->repeated && (field->optional || field->oneof_index >= 0 ||
+                                             field->type == CONTRACT_MESSAGE || !declaration->source->is_proto3);
   return true;
 }
 
@@ -154,6 +151,8 @@ static bool build_field(struct contract_builder *builder, const struct declarati
   if (!resolve_presence(builder, declaration, source, message, field))
     return false;
   build_field_rules(builder, declaration, source->options, field);
+  // What proto2 requires is required here, too.
+  field->rules.required |= source->label == GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__LABEL__LABEL_REQUIRED;
   build_absence(builder, field);
   return true;
 }
@@ -180,11 +179,6 @@ static bool build_fields(struct contract_builder *builder, const struct type_ent
                          struct contract_message *message)
 {
   size_t count = entry->message->n_field;
-  if (count > CONTRACT_MAX_FIELDS) {
-    report(builder, &entry->declaration, "the message has %zu fields; split it, %u are accepted", count,
-           CONTRACT_MAX_FIELDS);
-    return false;
-  }
   struct contract_field *fields = arena_zalloc(&builder->contract->arena, count * sizeof(*fields));
   bool complete = true;
   for (size_t i = 0; i < count; i++) {
@@ -224,11 +218,6 @@ static void build_oneofs(struct contract_builder *builder, const struct type_ent
 {
   // protoc puts the oneofs of `optional` fields behind all others.
   size_t count = count_real_oneofs(entry->message);
-  if (count > CONTRACT_MAX_FIELDS) {
-    report(builder, &entry->declaration, "the message has %zu oneofs; %u are accepted, as many as fields", count,
-           CONTRACT_MAX_FIELDS);
-    count = CONTRACT_MAX_FIELDS;
-  }
   struct contract_oneof *oneofs = arena_array(&builder->contract->arena, count, sizeof(*oneofs));
   for (size_t i = 0; i < count; i++) {
     const Google__Protobuf__OneofDescriptorProto *source = entry->message->oneof_decl[i];
@@ -244,6 +233,17 @@ static void build_oneofs(struct contract_builder *builder, const struct type_ent
   }
   message->oneofs = oneofs;
   message->oneof_count = count;
+}
+
+// Sets of oneofs have the size of sets of fields, and protoc writes no oneof without a field.
+static bool check_oneof_count(struct contract_builder *builder, const struct type_entry *entry,
+                              const struct contract_message *message)
+{
+  if (message->oneof_count <= message->field_count)
+    return true;
+  report(builder, &entry->declaration, "the message has %zu oneofs and %zu fields; build the set with protoc",
+         message->oneof_count, message->field_count);
+  return false;
 }
 
 static void keep_reserved(struct contract_builder *builder, const Google__Protobuf__DescriptorProto *source,
@@ -285,42 +285,23 @@ static bool message_is_checked(const struct contract_message *message)
   return false;
 }
 
-static unsigned measure_json_depth(struct contract_builder *builder, const struct contract_message *message)
-{
-  unsigned deepest = 0;
-  for (size_t i = 0; i < message->field_count; i++) {
-    const struct contract_field *field = &message->fields[i];
-    unsigned depth = field->repeated ? 1 : 0;
-    if (field->type == CONTRACT_MESSAGE)
-      depth += find_type(builder, arena_printf(&builder->scratch, ".%s", field->message->full_name))->json_depth;
-    deepest = depth > deepest ? depth : deepest;
-  }
-  return deepest + 1;
-}
-
 // Fills in one message. Returns false when it cannot be used, which has been reported.
 static bool fill_message(struct contract_builder *builder, struct type_entry *entry, struct contract_message *message)
 {
   build_oneofs(builder, entry, message);
-  if (!build_fields(builder, entry, message) || !build_index(builder, &entry->declaration, message))
+  if (!build_fields(builder, entry, message) || !check_oneof_count(builder, entry, message) ||
+      !build_index(builder, &entry->declaration, message))
     return false;
   if (!well_known_is_genuine(message)) {
     report(builder, &entry->declaration, "the message is not the one that Google publishes under this name; import it");
     return false;
   }
-  entry->json_depth = measure_json_depth(builder, message);
-  if (entry->json_depth > CONTRACT_MAX_DEPTH) {
-    report(builder, &entry->declaration, "the message nests more than %u deep; make it flatter", CONTRACT_MAX_DEPTH);
-    return false;
-  }
-  message->is_checked = message->file->is_own && message_is_checked(message);
   return true;
 }
 
-static void build_entry(struct contract_builder *builder, struct type_entry *entry)
+// Begins a message: what refers to it may point to it from now on, and its fields come when its turn comes.
+static void begin_message(struct contract_builder *builder, struct type_entry *entry)
 {
-  entry->state = TYPE_OPEN;
-  builder->open_types++;
   struct contract_message *message = arena_zalloc(&builder->contract->arena, sizeof(*message));
   message->full_name = keep_text(builder, entry->full_name);
   message->comment = declaration_comment(builder, &entry->declaration);
@@ -329,26 +310,117 @@ static void build_entry(struct contract_builder *builder, struct type_entry *ent
   message->file = entry->declaration.source->file;
   message->place = declaration_place(&entry->declaration);
   keep_reserved(builder, entry->message, message);
-  bool usable = fill_message(builder, entry, message) &&
-                strmap_add(&builder->contract->messages_by_name, slice_from_string(message->full_name), message);
-  entry->built_message = usable ? message : NULL;
-  builder->open_types--;
   entry->state = TYPE_DONE;
+  entry->built_message = message;
+  if (builder->last_begun == NULL)
+    builder->first_begun = entry;
+  else
+    builder->last_begun->next_begun = entry;
+  builder->last_begun = entry;
 }
 
-// Returns what is wrong with the use of a type at this place, such as recursion; NULL when the use is right.
-static const char *find_misuse(const struct contract_builder *builder, const struct type_entry *entry)
+// ---- what is known of messages only when all that they hold is there ----
+
+// Empties a message with a mistake, so that whatever points to it can still be walked. What holds it cannot be used
+// either.
+static void spoil(struct contract_builder *builder, struct type_entry *entry)
 {
-  if (!well_known_is_supported(entry->full_name))
-    return "is not supported; use a string with FORMAT_JSON_OBJECT";
-  if (entry->state == TYPE_OPEN)
-    return "holds itself here, and protobuf-c has no limit on recursion; refer to it by id, or write the levels out";
-  // Open types are those on the way down to here, so this bounds the recursion as well.
-  if (builder->open_types > CONTRACT_MAX_DEPTH)
-    return "is nested too deep here; make the message flatter";
-  if (!entry->declaration.source->is_proto3 && !entry->declaration.source->file->is_own)
-    return "is a proto2 message; declare a proto3 message";
-  return NULL;
+  struct contract_message *message = entry->built_message;
+  message->fields = NULL;
+  message->field_count = 0;
+  message->oneof_count = 0;
+  message->update_mask = NULL;
+  message->updated = NULL;
+  (void)build_index(builder, &entry->declaration, message);
+  entry->built_message = NULL;
+}
+
+static bool is_spoilt(const struct contract_message *message)
+{
+  return message->fields == NULL;
+}
+
+static bool holds_spoilt(const struct contract_message *message)
+{
+  for (size_t i = 0; i < message->field_count; i++)
+    if (message->fields[i].message != NULL && is_spoilt(message->fields[i].message))
+      return true;
+  return false;
+}
+
+// Whether the entry of a Struct's map is what the transcoder takes it for.
+static bool struct_is_genuine(const struct contract_message *message)
+{
+  if (message->well_known != CONTRACT_STRUCT || message->fields[0].message->field_count != 2)
+    return true;
+  const struct contract_field *entry = message->fields[0].message->fields;
+  return entry[0].type == CONTRACT_STRING && entry[1].type == CONTRACT_MESSAGE &&
+         entry[1].message->well_known == CONTRACT_VALUE;
+}
+
+// Reports maps that protoc would not write. Their entries are complete now.
+static bool check_maps(struct contract_builder *builder, const struct contract_message *message)
+{
+  bool valid = true;
+  if (!struct_is_genuine(message)) {
+    diagnostics_add(builder->diagnostics, &message->place, message->full_name,
+                    "the message is not the one that Google publishes under this name; import it");
+    return false;
+  }
+  for (size_t i = 0; i < message->field_count; i++) {
+    const struct contract_field *field = &message->fields[i];
+    if (!field->is_map || (field->repeated && (is_spoilt(field->message) || map_entry_is_valid(field->message))))
+      continue;
+    const char *element = arena_printf(&builder->scratch, "%s." SLICE_FMT, message->full_name, SLICE_ARG(field->name));
+    diagnostics_add(builder->diagnostics, &field->place, element,
+                    "the map is not one that protoc writes; build the set with protoc");
+    valid = false;
+  }
+  return valid;
+}
+
+// Works out once more what a message has of those that it holds. Returns whether anything is new.
+static bool settle(struct contract_builder *builder, struct type_entry *entry)
+{
+  struct contract_message *message = entry->built_message;
+  if (holds_spoilt(message)) {
+    spoil(builder, entry);
+    return true;
+  }
+  bool was_checked = message->is_checked;
+  message->is_checked = message->file->is_own && message_is_checked(message);
+  return message->is_checked != was_checked;
+}
+
+// Messages may hold each other in circles, so this goes round until nothing changes any more.
+static void settle_all(struct contract_builder *builder, struct type_entry *first)
+{
+  for (bool is_new = true; is_new;) {
+    is_new = false;
+    for (struct type_entry *entry = first; entry != NULL; entry = entry->next_begun)
+      if (entry->built_message != NULL && settle(builder, entry))
+        is_new = true;
+  }
+}
+
+// Fills in all messages that have been begun, and those that these hold.
+static void fill_begun(struct contract_builder *builder)
+{
+  builder->is_filling = true;
+  for (struct type_entry *entry = builder->first_begun; entry != NULL; entry = entry->next_begun)
+    if (!fill_message(builder, entry, entry->built_message))
+      spoil(builder, entry);
+  for (struct type_entry *entry = builder->first_begun; entry != NULL; entry = entry->next_begun)
+    if (entry->built_message != NULL && !check_maps(builder, entry->built_message))
+      spoil(builder, entry);
+  settle_all(builder, builder->first_begun);
+  for (struct type_entry *entry = builder->first_begun; entry != NULL; entry = entry->next_begun)
+    if (entry->built_message != NULL &&
+        !strmap_add(&builder->contract->messages_by_name, slice_from_string(entry->built_message->full_name),
+                    entry->built_message))
+      entry->built_message = NULL;
+  builder->first_begun = builder->last_begun = NULL;
+  builder->is_filling = false;
 }
 
 const struct contract_message *build_message(struct contract_builder *builder, const struct declaration *user,
@@ -360,17 +432,26 @@ const struct contract_message *build_message(struct contract_builder *builder, c
            type_name == NULL ? "" : type_name);
     return NULL;
   }
-  const char *misuse = find_misuse(builder, entry);
-  if (misuse != NULL) {
-    report(builder, user, "%s %s", entry->full_name, misuse);
-    return NULL;
-  }
   if (entry->state == TYPE_NEW && is_map_entry(entry))
     entry->declaration = *user;
   // A file of ours that is not proto3 has been reported as a whole.
-  if (entry->state == TYPE_NEW && entry->declaration.source->is_proto3)
-    build_entry(builder, entry);
+  if (entry->state == TYPE_NEW && (entry->declaration.source->is_proto3 || !entry->declaration.source->file->is_own))
+    begin_message(builder, entry);
+  if (!builder->is_filling)
+    fill_begun(builder);
   return entry->built_message;
+}
+
+// An Any may hold what no field is of: Google's messages, as far as the set has them.
+static void begin_well_known(struct contract_builder *builder)
+{
+  if (find_type(builder, ".google.protobuf.Any") == NULL)
+    return;
+  for (size_t i = 0; i < builder->type_count; i++) {
+    struct type_entry *entry = builder->listed[i];
+    if (entry->message != NULL && entry->state == TYPE_NEW && well_known_kind(entry->full_name) != CONTRACT_PLAIN)
+      begin_message(builder, entry);
+  }
 }
 
 void build_own_messages(struct contract_builder *builder)
@@ -380,9 +461,12 @@ void build_own_messages(struct contract_builder *builder)
     const struct source_file *source = entry->declaration.source;
     if (!source->file->is_own || !source->is_proto3 || entry->state != TYPE_NEW)
       continue;
-    if (entry->message != NULL)
-      build_entry(builder, entry);
-    else
+    // The entry of a map is begun by its field, whose place in the file it takes.
+    if (entry->message != NULL && !is_map_entry(entry))
+      begin_message(builder, entry);
+    else if (entry->message == NULL)
       (void)build_enum(builder, entry);
   }
+  begin_well_known(builder);
+  fill_begun(builder);
 }

@@ -126,7 +126,8 @@ static bool enum_is_valid(struct contract_builder *builder, const struct type_en
 {
   const Google__Protobuf__EnumDescriptorProto *source = entry->enumeration;
   size_t before = builder->diagnostics->count + builder->diagnostics->more;
-  if (source->n_value == 0 || source->n_value > MAX_ENUM_VALUES || source->value[0]->number != 0)
+  if (source->n_value == 0 || source->n_value > MAX_ENUM_VALUES ||
+      (source->value[0]->number != 0 && entry->declaration.source->is_proto3))
     report(builder, &entry->declaration, "the enum must have 1 to %d values, and the first must be 0", MAX_ENUM_VALUES);
   for (size_t i = 0; i < source->n_value; i++) {
     const char *name = source->value[i]->name;
@@ -165,6 +166,8 @@ const struct contract_enum *build_enum(struct contract_builder *builder, struct 
   *built = (struct contract_enum){
       .full_name = keep_text(builder, entry->full_name),
       .comment = declaration_comment(builder, &entry->declaration),
+      .is_closed = !entry->declaration.source->is_proto3,
+      .is_null = strcmp(entry->full_name, "google.protobuf.NullValue") == 0,
       .place = declaration_place(&entry->declaration),
   };
   keep_values(builder, entry, built);

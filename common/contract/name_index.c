@@ -100,6 +100,20 @@ struct slice contract_field_shown_name(const struct contract_field *field)
   return field->rules.from_header != NULL ? slice_from_string(field->rules.from_header) : field->json_name;
 }
 
+const struct contract_field *field_by_high_number(const struct contract_message *message, uint32_t number)
+{
+  size_t low = 0;
+  size_t high = message->field_count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (message->fields[middle].number < number)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low < message->field_count && message->fields[low].number == number ? &message->fields[low] : NULL;
+}
+
 const struct contract_field *contract_field_by_number(const struct contract_message *message, uint32_t number)
 {
   return field_by_number(message, number);

@@ -24,6 +24,9 @@ enum field_format {
 
 #define RULES_DEFAULT_MAX_LENGTH 65536u
 #define RULES_DEFAULT_MAX_ITEMS 1000u
+// How many messages may lie inside each other in a request or a reply, below the outermost: whoever unpacks them has a
+// stack that ends.
+#define CONTRACT_MAX_DEPTH 32u
 // How deep the value of a FORMAT_JSON_OBJECT field may nest.
 #define RULES_JSON_MAX_DEPTH 32u
 
@@ -33,6 +36,7 @@ struct field_rules {
   bool output_only;
   bool immutable;
   bool secret;
+  bool defined_only;
   bool has_minimum;
   bool has_maximum;
   enum field_format format;

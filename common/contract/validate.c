@@ -144,7 +144,7 @@ static bool is_present(const ProtobufCFieldDescriptor *field, const char *base)
 static const char *check_enum(const ProtobufCFieldDescriptor *field, const struct field_rules *rules, int64_t value,
                               struct strbuf *scratch)
 {
-  if (protobuf_c_enum_descriptor_get_value(field->descriptor, (int)value) == NULL)
+  if (rules->defined_only && protobuf_c_enum_descriptor_get_value(field->descriptor, (int)value) == NULL)
     return "is not a value that is known here";
   return rules_check_int(rules, value, scratch);
 }

@@ -113,7 +113,10 @@ static void write_scalar(struct openapi *api, const struct contract_field *field
     write_bytes(api, field, nth);
     break;
   case CONTRACT_ENUM:
-    jsontext_string(&api->json, make_enum(field->enumeration, nth));
+    if (field->enumeration->is_null)
+      jsontext_raw(&api->json, SLICE("null"));
+    else
+      jsontext_string(&api->json, make_enum(field->enumeration, nth));
     break;
   case CONTRACT_BOOL:
     jsontext_bool(&api->json, field->rules.required || nth > 0);
@@ -196,35 +199,60 @@ void openapi_write_field_example(struct openapi *api, const struct contract_fiel
 
 // ---- messages ----
 
-static bool has_examples(const struct contract_message *message, enum shape shape);
+// A search for fields with examples, in every message once.
+struct search {
+  struct openapi *api;
+  struct strmap seen;  // by the name of the message, and its shape
+};
+
+static bool has_examples(struct search *search, const struct contract_message *message, enum shape shape);
 
 // Whether the example of a message shows the field: required fields, and fields for which the contract has an example.
-static bool is_shown(const struct contract_field *field, enum shape shape, const struct contract_binding *binding)
+static bool is_found(struct search *search, const struct contract_field *field, enum shape shape,
+                     const struct contract_binding *binding)
 {
   if (!openapi_has_field(field, shape, binding) || (shape != SHAPE_REPLY && field->rules.to_header != NULL))
     return false;
   if (field->absence != NULL || openapi_field_is_required(field, shape) || field->rules.example != NULL)
     return true;
   return field->type == CONTRACT_MESSAGE && !field->is_map && field->message->well_known == CONTRACT_PLAIN &&
-         has_examples(field->message, openapi_inner_shape(field, shape));
+         has_examples(search, field->message, openapi_inner_shape(field, shape));
 }
 
-static bool has_examples(const struct contract_message *message, enum shape shape)
+static bool has_examples(struct search *search, const struct contract_message *message, enum shape shape)
 {
+  const char *key = arena_printf(&search->api->arena, "%u %s", (unsigned)shape, message->full_name);
+  if (!strmap_add(&search->seen, slice_from_string(key), search))
+    return false;
   for (size_t i = 0; i < message->field_count; i++)
-    if (is_shown(&message->fields[i], shape, NULL))
+    if (is_found(search, &message->fields[i], shape, NULL))
       return true;
   return false;
 }
 
+static bool is_shown(struct openapi *api, const struct contract_field *field, enum shape shape,
+                     const struct contract_binding *binding)
+{
+  // A message inside itself would have no end.
+  if (field->type == CONTRACT_MESSAGE &&
+      openapi_trail_has(api->example, field->is_map ? field->message->fields[1].message : field->message))
+    return false;
+  struct search search = {.api = api};
+  bool found = is_found(&search, field, shape, binding);
+  strmap_free(&search.seen);
+  return found;
+}
+
 // Chooses the member of a oneof that the example shows: the first with an example, or the first of all where one is
 // required.
-static const struct contract_field *choose_member(const struct contract_message *message, int oneof, enum shape shape)
+static const struct contract_field *choose_member(const struct openapi *api, const struct contract_message *message,
+                                                  int oneof, enum shape shape)
 {
   const struct contract_field *first = NULL;
   for (size_t i = 0; i < message->field_count; i++) {
     const struct contract_field *field = &message->fields[i];
-    if (field->oneof_index != oneof || !openapi_has_field(field, shape, NULL))
+    if (field->oneof_index != oneof || !openapi_has_field(field, shape, NULL) ||
+        (field->message != NULL && openapi_trail_has(api->example, field->message)))
       continue;
     if (field->rules.example != NULL)
       return field;
@@ -237,17 +265,21 @@ static const struct contract_field *choose_member(const struct contract_message 
 static void write_members(struct openapi *api, const struct contract_message *message, enum shape shape,
                           const struct contract_binding *binding)
 {
+  const struct message_trail *outer = api->example;
+  const struct message_trail trail = {.outer = outer, .message = message};
+  api->example = &trail;
   jsontext_begin_object(&api->json);
   for (size_t i = 0; i < message->field_count; i++) {
     const struct contract_field *field = &message->fields[i];
-    bool shown = field->oneof_index >= 0 ? choose_member(message, field->oneof_index, shape) == field
-                                         : is_shown(field, shape, binding);
+    bool shown = field->oneof_index >= 0 ? choose_member(api, message, field->oneof_index, shape) == field
+                                         : is_shown(api, field, shape, binding);
     if (!shown)
       continue;
     jsontext_key(&api->json, field->json_name);
     openapi_write_field_example(api, field, shape);
   }
   jsontext_end_object(&api->json);
+  api->example = outer;
 }
 
 void openapi_write_message_example(struct openapi *api, const struct contract_message *message, enum shape shape,
@@ -265,6 +297,16 @@ void openapi_write_message_example(struct openapi *api, const struct contract_me
     break;
   case CONTRACT_WRAPPER:
     write_scalar(api, &message->fields[0], 0);
+    break;
+  case CONTRACT_STRUCT:
+  case CONTRACT_ANY:
+    jsontext_raw(&api->json, SLICE("{}"));
+    break;
+  case CONTRACT_VALUE:
+    jsontext_raw(&api->json, SLICE("null"));
+    break;
+  case CONTRACT_LIST_VALUE:
+    jsontext_raw(&api->json, SLICE("[]"));
     break;
   case CONTRACT_PLAIN:
   case CONTRACT_EMPTY:

@@ -28,13 +28,28 @@ struct operation {
   struct slice example_path;  // the path with example values: "/v1/items/01936b5e-…"
 };
 
+// The messages on the way down to one, which is the first: a message may hold itself.
+struct message_trail {
+  const struct message_trail *outer;
+  const struct contract_message *message;
+};
+
+static inline bool openapi_trail_has(const struct message_trail *trail, const struct contract_message *message)
+{
+  for (; trail != NULL; trail = trail->outer)
+    if (trail->message == message)
+      return true;
+  return false;
+}
+
 struct openapi {
   const struct contract *contract;
   const struct openapi_options *options;
   struct jsontext_writer json;
   struct arena arena;
-  struct strmap replied;  // messages that replies hold, by full name
-  struct strmap written;  // component schemas that have been written, by name
+  struct strmap replied;                // messages that replies hold, by full name
+  struct strmap written;                // component schemas that have been written, by name
+  const struct message_trail *example;  // the messages whose examples are being written
 };
 
 // ---- openapi.c ----
@@ -96,6 +111,20 @@ const char *openapi_component_name(struct openapi *api, const struct contract_me
 // Whether one of the binding's path variables fills the field that `path` leads to.
 bool openapi_is_path_bound(const struct contract_binding *binding, const struct contract_field *const *path,
                            size_t depth);
+
+// Whether JSON has the message as one text, number or boolean, so that it can be a parameter.
+static inline bool openapi_is_one_value(const struct contract_message *message)
+{
+  switch (message->well_known) {
+  case CONTRACT_TIMESTAMP:
+  case CONTRACT_DURATION:
+  case CONTRACT_FIELD_MASK:
+  case CONTRACT_WRAPPER:
+    return true;
+  default:
+    return false;
+  }
+}
 
 // ---- openapi_schemas.c ----
 

@@ -69,6 +69,16 @@ static void write_path_parameters(struct openapi *api, const struct operation *f
   }
 }
 
+// Whether the message of the field at `depth` lies around the field itself.
+static bool holds_on_the_way(const struct contract_binding *binding, const struct contract_field **path, size_t depth)
+{
+  const struct contract_message *message = path[depth]->message;
+  for (size_t i = 0; i < depth; i++)
+    if (path[i]->message == message)
+      return true;
+  return message == binding->method->input;
+}
+
 // Writes the query parameters of one level of the request message. The recursion is CONTRACT_MAX_FIELD_PATH deep.
 static void write_query_parameters(struct openapi *api, const struct contract_binding *binding,
                                    const struct contract_message *message, const struct contract_field **path,
@@ -81,11 +91,14 @@ static void write_query_parameters(struct openapi *api, const struct contract_bi
     if (field->rules.output_only || field->is_map || field->rules.from_header != NULL ||
         (depth == 0 && field == binding->body_field) || openapi_is_path_bound(binding, path, depth + 1))
       continue;
+    // What a message holds of its own type would only say the same again.
+    if (inside && holds_on_the_way(binding, path, depth))
+      continue;
     if (inside) {
       write_query_parameters(api, binding, field->message, path, depth + 1);
       continue;
     }
-    if (field->type == CONTRACT_MESSAGE && (field->repeated || field_is_message(field, CONTRACT_EMPTY)))
+    if (field->type == CONTRACT_MESSAGE && (field->repeated || !openapi_is_one_value(field->message)))
       continue;
     begin_parameter(api, openapi_parameter_name(api, path, depth + 1), "query", field->absence != NULL);
     end_parameter(api, field);

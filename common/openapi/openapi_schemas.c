@@ -116,7 +116,7 @@ static bool write_once(struct openapi *api, const char *name)
 
 static void write_enum_component(struct openapi *api, const struct contract_enum *enumeration)
 {
-  if (!write_once(api, enumeration->full_name))
+  if (enumeration->is_null || !write_once(api, enumeration->full_name))
     return;
   jsontext_key(&api->json, slice_from_string(enumeration->full_name));
   jsontext_begin_object(&api->json);
@@ -194,24 +194,28 @@ static void write_schemas_of(struct openapi *api, const struct contract_message 
       write_schemas_of_field(api, &message->fields[i], shape);
 }
 
-// Writes the enums that only query parameters use.
-static void write_parameter_enums(struct openapi *api, const struct contract_message *message, unsigned depth)
+// Writes the enums that only query parameters use: those of `trail->message` and of what it holds.
+static void write_parameter_enums(struct openapi *api, const struct message_trail *trail, unsigned depth)
 {
+  const struct contract_message *message = trail->message;
   for (size_t i = 0; i < message->field_count; i++) {
     const struct contract_field *field = &message->fields[i];
+    const struct message_trail inside = {.outer = trail, .message = field->message};
     if (field->type == CONTRACT_ENUM)
       write_enum_component(api, field->enumeration);
-    else if (field->type == CONTRACT_MESSAGE && !field->repeated && depth < CONTRACT_MAX_FIELD_PATH)
-      write_parameter_enums(api, field->message, depth + 1);
+    else if (field->type == CONTRACT_MESSAGE && !field->repeated && depth < CONTRACT_MAX_FIELD_PATH &&
+             !openapi_trail_has(trail, field->message))
+      write_parameter_enums(api, &inside, depth + 1);
   }
 }
 
 static void write_schemas_of_request(struct openapi *api, const struct contract_binding *binding)
 {
+  const struct message_trail input = {.message = binding->method->input};
   if (binding->body == CONTRACT_BODY_ALL)
     write_schemas_of(api, binding->method->input, SHAPE_CREATE, binding);
   else
-    write_parameter_enums(api, binding->method->input, 1);
+    write_parameter_enums(api, &input, 1);
   if (binding->body_field != NULL)
     write_schemas_of_field(api, binding->body_field, openapi_body_shape(binding));
 }

@@ -85,6 +85,21 @@ static void write_number_rules(struct openapi *api, const struct contract_field 
     jsontext_key_int(&api->json, "maximum", rules->maximum);
 }
 
+// Writes the schema of a free-form JSON object, which may hold anything.
+static void write_free_object(struct openapi *api)
+{
+  openapi_write_text(api, "type", "object");
+  jsontext_key_bool(&api->json, "additionalProperties", true);
+}
+
+// Writes the schema of an Any: the fields of the message that "@type" names stand beside it.
+static void write_any_object(struct openapi *api)
+{
+  write_free_object(api);
+  jsontext_key(&api->json, SLICE("properties"));
+  jsontext_raw(&api->json, SLICE("{\"@type\":{\"type\":\"string\"}}"));
+}
+
 void openapi_write_message_members(struct openapi *api, const struct contract_message *message, enum shape shape)
 {
   switch (message->well_known) {
@@ -110,14 +125,21 @@ void openapi_write_message_members(struct openapi *api, const struct contract_me
     if (message->fields[0].type != CONTRACT_STRING)
       write_number_rules(api, &message->fields[0]);
     break;
+  case CONTRACT_STRUCT:
+    write_free_object(api);
+    break;
+  case CONTRACT_VALUE:
+    // A schema without members accepts every value.
+    break;
+  case CONTRACT_LIST_VALUE:
+    openapi_write_text(api, "type", "array");
+    jsontext_key(&api->json, SLICE("items"));
+    jsontext_raw(&api->json, SLICE("{}"));
+    break;
+  case CONTRACT_ANY:
+    write_any_object(api);
+    break;
   }
-}
-
-// Writes the schema of a free-form JSON object, which may hold anything.
-static void write_free_object(struct openapi *api)
-{
-  openapi_write_text(api, "type", "object");
-  jsontext_key_bool(&api->json, "additionalProperties", true);
 }
 
 void openapi_write_value_members(struct openapi *api, const struct contract_field *field, enum shape shape)
@@ -127,7 +149,10 @@ void openapi_write_value_members(struct openapi *api, const struct contract_fiel
     return;
   }
   if (field->type == CONTRACT_ENUM) {
-    write_ref(api, field->enumeration->full_name);
+    if (field->enumeration->is_null)
+      openapi_write_text(api, "type", "null");
+    else
+      write_ref(api, field->enumeration->full_name);
     return;
   }
   if (field->rules.format == FORMAT_JSON_OBJECT) {

@@ -7,7 +7,7 @@
 #include "common/base/arena.h"
 #include "common/base/strbuf.h"
 
-// Unpacks a message; NULL if the bytes are not a message of this type.
+// Unpacks a message; NULL if the bytes are not a message of this type, or nest deeper than CONTRACT_MAX_DEPTH.
 ProtobufCMessage *proto_unpack(const ProtobufCMessageDescriptor *descriptor, struct slice bytes, struct arena *arena);
 // Makes an initialised, empty message.
 ProtobufCMessage *proto_new(const ProtobufCMessageDescriptor *descriptor, struct arena *arena);

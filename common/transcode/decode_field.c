@@ -7,7 +7,10 @@
 static void check_scalar(struct decoder *decoder, const struct contract_field *field, const struct scalar *value,
                          const struct place *place)
 {
-  decoder_report_rule(decoder, place, scalar_check_rules(field, value, &decoder->scratch));
+  bool has_nul = decoder->profile->takes_nul && field->type == CONTRACT_STRING && value->bytes.size > 0 &&
+                 memchr(value->bytes.data, 0, value->bytes.size) != NULL;
+  if (!has_nul)
+    decoder_report_rule(decoder, place, scalar_check_rules(field, value, &decoder->scratch));
 }
 
 // Reads one scalar; `valid` says whether `value` holds it. Returns false when the JSON is broken.
@@ -18,7 +21,8 @@ static bool read_scalar(struct decoder *decoder, const struct contract_field *fi
   *valid = problem == NULL;
   if (problem == NULL)
     return true;
-  decoder_report(decoder, place, problem);
+  if (!value->has_unknown_name || !decoder->profile->ignores_unknown)
+    decoder_report(decoder, place, problem);
   return decode_skip(decoder, token);
 }
 
@@ -48,56 +52,74 @@ static bool read_raw_object(struct decoder *decoder, const struct contract_field
 
 // ---- messages ----
 
-static bool read_text_message(struct decoder *decoder, const struct contract_field *field, enum jsontext_token token,
-                              const struct place *place)
+static bool read_text_content(struct decoder *decoder, const struct contract_message *message,
+                              enum jsontext_token token, const struct place *place)
 {
-  size_t mark = wire_begin_nested(decoder->out, field->number);
-  const char *problem = token == JSONTEXT_STRING
-                            ? well_known_from_text(field->message->well_known, decoder->reader.text, decoder->out)
-                            : "must be a string";
+  const struct text_form form = {.kind = message->well_known, .strict_masks = decoder->profile->strict_masks};
+  const char *problem =
+      token == JSONTEXT_STRING ? well_known_from_text(form, decoder->reader.text, decoder->out) : "must be a string";
   if (problem != NULL)
     decoder_report(decoder, place, problem);
-  wire_end_nested(decoder->out, mark);
   return decode_skip(decoder, token);
 }
 
-static bool read_wrapper(struct decoder *decoder, const struct contract_field *field, enum jsontext_token token,
-                         const struct place *place)
+static bool read_wrapper_content(struct decoder *decoder, const struct contract_message *message,
+                                 enum jsontext_token token, const struct place *place)
 {
-  const struct contract_field *inner = &field->message->fields[0];
+  const struct contract_field *inner = &message->fields[0];
   struct scalar value = {0};
   bool valid;
   if (!read_scalar(decoder, inner, token, place, &value, &valid))
     return false;
-  size_t mark = wire_begin_nested(decoder->out, field->number);
   if (valid && inner->type == CONTRACT_STRING)
     check_scalar(decoder, inner, &value, place);
   if (valid && !scalar_is_default(inner, &value))
     scalar_write(decoder->out, inner, &value);
-  wire_end_nested(decoder->out, mark);
   return true;
+}
+
+// Reads what JSON has as an object.
+static bool read_object_content(struct decoder *decoder, const struct contract_message *message,
+                                const struct message_target *inside)
+{
+  if (message->well_known == CONTRACT_STRUCT)
+    return decode_struct(decoder, inside->place);
+  if (message->well_known == CONTRACT_ANY)
+    return decode_any(decoder, message, inside->place);
+  struct message_target target = *inside;
+  target.message = message;
+  target.source = FROM_OBJECT;
+  target.mask_field = NULL;
+  return decode_message(decoder, &target);
+}
+
+bool decode_content(struct decoder *decoder, const struct contract_message *message, enum jsontext_token token,
+                    const struct message_target *inside)
+{
+  if (well_known_is_text(message->well_known))
+    return read_text_content(decoder, message, token, inside->place);
+  if (message->well_known == CONTRACT_WRAPPER)
+    return read_wrapper_content(decoder, message, token, inside->place);
+  if (message->well_known == CONTRACT_VALUE)
+    return decode_value(decoder, token, inside->place);
+  bool is_list = message->well_known == CONTRACT_LIST_VALUE;
+  if (token != (is_list ? JSONTEXT_ARRAY_BEGIN : JSONTEXT_OBJECT_BEGIN)) {
+    decoder_report(decoder, inside->place, is_list ? "must be a list" : "must be an object");
+    return decode_skip(decoder, token);
+  }
+  return is_list ? decode_list_value(decoder, inside->place) : read_object_content(decoder, message, inside);
 }
 
 static bool read_message(struct decoder *decoder, const struct contract_field *field, enum jsontext_token token,
                          const struct message_target *inside)
 {
-  if (well_known_is_text(field->message->well_known))
-    return read_text_message(decoder, field, token, inside->place);
-  if (field->message->well_known == CONTRACT_WRAPPER)
-    return read_wrapper(decoder, field, token, inside->place);
-  if (token != JSONTEXT_OBJECT_BEGIN) {
-    decoder_report(decoder, inside->place, "must be an object");
+  if (!decoder_enter(decoder, inside->place))
     return decode_skip(decoder, token);
-  }
   size_t mark = wire_begin_nested(decoder->out, field->number);
-  struct message_target target = *inside;
-  target.message = field->message;
-  target.source = FROM_OBJECT;
-  target.mask_field = NULL;
-  if (!decode_message(decoder, &target))
-    return false;
+  bool whole = decode_content(decoder, field->message, token, inside);
   wire_end_nested(decoder->out, mark);
-  return true;
+  decoder_leave(decoder);
+  return whole;
 }
 
 // Writes one value, which is not null, with its tag. A scalar's default value is left out unless `keep_default`.
@@ -169,7 +191,7 @@ static bool read_packed_item(struct decoder *decoder, const struct list *list, e
 static bool read_item(struct decoder *decoder, const struct list *list, enum jsontext_token token)
 {
   struct place place = {.parent = list->inside.place, .index = list->count};
-  if (token == JSONTEXT_NULL) {
+  if (token == JSONTEXT_NULL && !decode_takes_null(list->field)) {
     decoder_report(decoder, &place, "must not be null");
     return true;
   }
@@ -267,6 +289,22 @@ static bool read_map_key(struct decoder *decoder, const struct contract_field *k
   return true;
 }
 
+// Reads the value of a map's entry. `is_kept` says whether the entry counts: not where its value is passed over.
+static bool read_entry_value(struct decoder *decoder, const struct contract_field *value,
+                             const struct message_target *inside, bool *is_kept)
+{
+  enum jsontext_token token = jsontext_read(&decoder->reader);
+  if (token == JSONTEXT_ERROR)
+    return false;
+  *is_kept = !decoder->profile->ignores_unknown || value->type != CONTRACT_ENUM || token != JSONTEXT_STRING ||
+             scalar_knows_name(value->enumeration, decoder->reader.text);
+  if (token == JSONTEXT_NULL && !decode_takes_null(value)) {
+    decoder_report(decoder, inside->place, "must not be null");
+    return true;
+  }
+  return read_single(decoder, value, token, inside, false);
+}
+
 // Writes one entry of a map as an embedded message, and adds the wire bytes of its key to `keys` unless they are
 // refused: "1" and "1.0" are one key of an integer map.
 static bool read_entry(struct decoder *decoder, const struct contract_field *field, const struct message_target *inside,
@@ -277,21 +315,32 @@ static bool read_entry(struct decoder *decoder, const struct contract_field *fie
     place.name = SLICE("");
   struct message_target target = *inside;
   target.place = &place;
+  size_t before = decoder->out->size;
   size_t mark = wire_begin_nested(decoder->out, field->number);
   size_t start = decoder->out->size;
   if (read_map_key(decoder, &field->message->fields[0], &place) && !decoder->out->failed) {
     struct slice key = slice_make(decoder->out->data + start, decoder->out->size - start);
     slice_list_add(keys, arena_copy(decoder->arena, key), decoder->arena);
   }
-  enum jsontext_token token = jsontext_read(&decoder->reader);
-  if (token == JSONTEXT_ERROR)
-    return false;
-  if (token == JSONTEXT_NULL)
-    decoder_report(decoder, &place, "must not be null");
-  else if (!read_single(decoder, &field->message->fields[1], token, &target, false))
+  bool is_kept;
+  if (!read_entry_value(decoder, &field->message->fields[1], &target, &is_kept))
     return false;
   wire_end_nested(decoder->out, mark);
+  if (!is_kept && !decoder->out->failed)
+    strbuf_truncate(decoder->out, before);
   return true;
+}
+
+// Reads the entries up to the end of the object. Entries beyond the cap are counted and dropped.
+static bool read_entries(struct decoder *decoder, const struct contract_field *field,
+                         const struct message_target *inside, struct slice_list *keys, size_t *count)
+{
+  size_t max = field->rules.max_items == 0 ? RULES_DEFAULT_MAX_ITEMS : field->rules.max_items;
+  enum jsontext_token token;
+  for (; (token = jsontext_read(&decoder->reader)) == JSONTEXT_KEY; ++*count)
+    if (*count >= max ? !jsontext_skip_value(&decoder->reader, NULL) : !read_entry(decoder, field, inside, keys))
+      return false;
+  return token == JSONTEXT_OBJECT_END;
 }
 
 static bool read_map(struct decoder *decoder, const struct contract_field *field, enum jsontext_token token,
@@ -304,14 +353,13 @@ static bool read_map(struct decoder *decoder, const struct contract_field *field
   struct message_target entries = *inside;
   entries.scope = NO_SCOPE;
   entries.mask = (struct update_mask){.kind = MASK_NONE};
-  size_t max = field->rules.max_items == 0 ? RULES_DEFAULT_MAX_ITEMS : field->rules.max_items;
   struct slice_list keys = {0};
   size_t count = 0;
-  for (; (token = jsontext_read(&decoder->reader)) == JSONTEXT_KEY; count++)
-    if (count >= max ? !jsontext_skip_value(&decoder->reader, NULL) : !read_entry(decoder, field, &entries, &keys))
-      return false;
-  if (token == JSONTEXT_ERROR)
+  if (!decoder_enter(decoder, inside->place))
+    return decode_skip(decoder, token);
+  if (!read_entries(decoder, field, &entries, &keys, &count))
     return false;
+  decoder_leave(decoder);
   if (find_duplicate(keys.items, keys.count, decoder->arena) < keys.count)
     decoder_report(decoder, inside->place, "must not have the same key twice");
   decoder_report_rule(decoder, inside->place, rules_check_count(&field->rules, count, &decoder->scratch));
@@ -322,10 +370,10 @@ bool decode_field(struct decoder *decoder, const struct contract_field *field, c
                   bool *set)
 {
   enum jsontext_token token = jsontext_read(&decoder->reader);
-  *set = token != JSONTEXT_NULL;
+  *set = token != JSONTEXT_NULL || (!field->repeated && decode_takes_null(field));
   if (token == JSONTEXT_ERROR)
     return false;
-  if (token == JSONTEXT_NULL)
+  if (!*set)
     return true;
   if (field->is_map)
     return read_map(decoder, field, token, inside);

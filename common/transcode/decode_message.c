@@ -4,16 +4,20 @@
 #include "common/transcode/request_mask_internal.h"
 #include "common/transcode/well_known_internal.h"
 
+// The words of a set of fields up to which the sets of a message lie on the stack.
+#define FEW_WORDS 2
+
 // The state of one message while it is read.
 struct level {
   const struct message_target *target;
-  struct field_set keys;            // fields that the JSON names, also with the value null
-  struct field_set set;             // fields with a value, whatever it comes from
-  struct field_set bound;           // fields with a value from a preset
-  struct field_set oneofs;          // oneofs with a field that is set
+  uint64_t *keys;                   // fields that the JSON names, also with the value null
+  uint64_t *set;                    // fields with a value, whatever it comes from
+  uint64_t *bound;                  // fields with a value from a preset
+  uint64_t *oneofs;                 // oneofs with a field that is set
   struct update_mask mask;          // which fields of the message the update writes
   struct update_mask updated_mask;  // in the request of an update: which fields of the message `updated` it writes
   size_t members;
+  bool has_type;  // the object is that of an Any, and its "@type" has been read
 };
 
 // ---- places and masks ----
@@ -85,9 +89,9 @@ static void note_oneof(struct decoder *decoder, struct level *level, const struc
   if (field->oneof_index < 0)
     return;
   size_t oneof = (size_t)field->oneof_index;
-  if (field_set_has(&level->oneofs, oneof))
+  if (field_set_has(level->oneofs, oneof))
     decoder_report(decoder, place, "must not be set together with another field of its group");
-  field_set_add(&level->oneofs, oneof);
+  field_set_add(level->oneofs, oneof);
 }
 
 static const char *describe_difference(const struct preset *preset)
@@ -157,7 +161,7 @@ static bool read_known(struct decoder *decoder, struct level *level, const struc
 {
   const struct message_target *target = level->target;
   size_t place = field_place(target->message, field);
-  if (field_set_has(&level->bound, place))
+  if (field_set_has(level->bound, place))
     return read_bound(decoder, level, field, inside);
   if (field->rules.output_only && !names_resource(decoder, target, field))
     return jsontext_skip_value(&decoder->reader, NULL);
@@ -167,7 +171,7 @@ static bool read_known(struct decoder *decoder, struct level *level, const struc
     decoder_report(decoder, inside->place,
                    "is replaced as a whole, which a merge patch cannot say; send it as application/json, or null to "
                    "empty it");
-    field_set_add(&level->set, place);
+    field_set_add(level->set, place);
     return jsontext_skip_value(&decoder->reader, NULL);
   }
   if (gathers && !goes_deeper(field))
@@ -181,8 +185,17 @@ static bool read_known(struct decoder *decoder, struct level *level, const struc
       add_to_mask(decoder, inside->place, SLICE(""));
     return true;
   }
-  field_set_add(&level->set, place);
+  field_set_add(level->set, place);
   note_oneof(decoder, level, field, inside->place);
+  return true;
+}
+
+// Whether the member is the first "@type" of an Any's object. It has been read ahead.
+static bool is_type_of_any(struct level *level, struct slice name)
+{
+  if (!level->target->in_any || level->has_type || !slice_equal(name, SLICE("@type")))
+    return false;
+  level->has_type = true;
   return true;
 }
 
@@ -195,15 +208,17 @@ static bool read_member(struct decoder *decoder, struct level *level)
   // In a request of parts, a field that comes in a header comes there only.
   if (field != NULL && field->rules.from_header != NULL && decoder->whole == NULL)
     field = NULL;
+  if (field == NULL && (decoder->profile->ignores_unknown || is_type_of_any(level, name)))
+    return jsontext_skip_value(&decoder->reader, NULL);
   struct place place = make_member_place(target, field, name.data == NULL ? SLICE("") : name);
   const char *problem = field == NULL ? "is not a field that is known here"
-                        : field_set_has(&level->keys, field_place(target->message, field)) ? "must not be given twice"
-                                                                                           : NULL;
+                        : field_set_has(level->keys, field_place(target->message, field)) ? "must not be given twice"
+                                                                                          : NULL;
   if (problem != NULL) {
     decoder_report(decoder, &place, problem);
     return jsontext_skip_value(&decoder->reader, NULL);
   }
-  field_set_add(&level->keys, field_place(target->message, field));
+  field_set_add(level->keys, field_place(target->message, field));
   place.name = field->json_name;
   level->members++;
   struct message_target inside = enter_field(decoder, level, field, &place);
@@ -236,13 +251,13 @@ static bool read_body_field(struct decoder *decoder, struct level *level)
   bool set;
   if (!decode_field(decoder, field, &inside, &set))
     return false;
-  field_set_add(&level->keys, field_place(target->message, field));
+  field_set_add(level->keys, field_place(target->message, field));
   if (set) {
-    field_set_add(&level->set, field_place(target->message, field));
+    field_set_add(level->set, field_place(target->message, field));
     note_oneof(decoder, level, field, NULL);
   } else if (field->rules.required) {
     decoder_report(decoder, NULL, "must not be null");
-    field_set_add(&level->set, field_place(target->message, field));
+    field_set_add(level->set, field_place(target->message, field));
   }
   return true;
 }
@@ -251,7 +266,7 @@ static void write_mask(struct decoder *decoder, struct level *level)
 {
   const struct contract_field *field = level->target->mask_field;
   wire_write_bytes(decoder->out, field->number, strbuf_slice(decoder->gathered_mask));
-  field_set_add(&level->set, field_place(level->target->message, field));
+  field_set_add(level->set, field_place(level->target->message, field));
 }
 
 // ---- what is missing, or named and may not be ----
@@ -263,7 +278,7 @@ static bool is_written(const struct decoder *decoder, const struct level *level,
     return true;
   const struct contract_field *field = &level->target->message->fields[place];
   return enter_mask(decoder, level, field).kind != MASK_LEFT_OUT &&
-         (level->mask.kind != MASK_GIVEN || field_set_has(&level->keys, place));
+         (level->mask.kind != MASK_GIVEN || field_set_has(level->keys, place));
 }
 
 static void report_absent_field(struct decoder *decoder, const struct level *level, size_t at)
@@ -277,9 +292,10 @@ static void report_absent_field(struct decoder *decoder, const struct level *lev
 
 static void report_absent(struct decoder *decoder, const struct level *level)
 {
-  const struct field_set *demanded = &message_index(level->target->message)->demanded;
-  for (size_t word = 0; word < ARRAY_LEN(demanded->bits); word++)
-    for (uint64_t left = demanded->bits[word] & ~level->set.bits[word]; left != 0; left &= left - 1)
+  const struct contract_message *message = level->target->message;
+  const uint64_t *demanded = message_index(message)->demanded;
+  for (size_t word = 0; word < field_set_words(message->field_count); word++)
+    for (uint64_t left = demanded[word] & ~level->set[word]; left != 0; left &= left - 1)
       report_absent_field(decoder, level, word * 64 + (size_t)__builtin_ctzll(left));
 }
 
@@ -312,7 +328,7 @@ static void report_absent_oneofs(struct decoder *decoder, const struct level *le
 {
   const struct contract_message *message = level->target->message;
   for (size_t i = 0; i < message->oneof_count; i++)
-    if (message->oneofs[i].required && !field_set_has(&level->oneofs, i) && oneof_is_written(decoder, level, i))
+    if (message->oneofs[i].required && !field_set_has(level->oneofs, i) && oneof_is_written(decoder, level, i))
       report_absent_oneof(decoder, level, i);
 }
 
@@ -321,7 +337,7 @@ static void report_named_immutables(struct decoder *decoder, const struct level 
   const struct contract_message *message = level->target->message;
   for (size_t i = 0; i < message->field_count; i++) {
     const struct contract_field *field = &message->fields[i];
-    bool given = field_set_has(&level->keys, i) && !field_set_has(&level->bound, i);
+    bool given = field_set_has(level->keys, i) && !field_set_has(level->bound, i);
     if (field->rules.immutable && update_mask_names(&level->mask, field->name, given)) {
       struct place place = make_member_place(level->target, field, field->json_name);
       decoder_report(decoder, &place, UPDATE_MASK_IMMUTABLE);
@@ -333,14 +349,14 @@ static void report_named_immutables(struct decoder *decoder, const struct level 
 // said.
 static bool is_given(const struct level *level, size_t at)
 {
-  return field_set_has(&level->keys, at) || field_set_has(&level->set, at) ||
+  return field_set_has(level->keys, at) || field_set_has(level->set, at) ||
          level->target->message->fields[at].rules.output_only;
 }
 
 // Whether the field is one of a group that has another value, or that is reported as a whole.
 static bool is_choice(const struct level *level, const struct contract_field *field)
 {
-  return field->oneof_index >= 0 && (field_set_has(&level->oneofs, (size_t)field->oneof_index) ||
+  return field->oneof_index >= 0 && (field_set_has(level->oneofs, (size_t)field->oneof_index) ||
                                      level->target->message->oneofs[field->oneof_index].required);
 }
 
@@ -349,7 +365,7 @@ static bool is_choice(const struct level *level, const struct contract_field *fi
 static void report_unsaid(struct decoder *decoder, const struct level *level)
 {
   const struct contract_message *message = level->target->message;
-  const struct field_set *demanded = &message_index(message)->demanded;
+  const uint64_t *demanded = message_index(message)->demanded;
   for (size_t i = 0; i < message->field_count; i++) {
     const struct contract_field *field = &message->fields[i];
     if (is_given(level, i) || is_choice(level, field) || field_set_has(demanded, i) || field->rules.immutable ||
@@ -383,7 +399,7 @@ static void note_preset_oneofs(struct decoder *decoder, struct level *level)
   if (message->oneof_count == 0)
     return;
   for (size_t i = 0; i < message->field_count; i++)
-    if (field_set_has(&level->bound, i)) {
+    if (field_set_has(level->bound, i)) {
       struct place place = make_member_place(level->target, &message->fields[i], message->fields[i].json_name);
       note_oneof(decoder, level, &message->fields[i], &place);
     }
@@ -393,7 +409,7 @@ static void note_preset_oneofs(struct decoder *decoder, struct level *level)
 static bool write_nested_presets(struct decoder *decoder, struct level *level)
 {
   const struct contract_field *field;
-  while ((field = presets_next_nested(decoder, level->target, &level->set)) != NULL) {
+  while ((field = presets_next_nested(decoder, level->target, level->set)) != NULL) {
     struct place place = make_member_place(level->target, field, field->json_name);
     struct message_target inside = enter_field(decoder, level, field, &place);
     inside.message = field->message;
@@ -419,18 +435,29 @@ static bool read_source(struct decoder *decoder, struct level *level)
   return true;
 }
 
+// Makes the four sets of a level, in `few` where they fit.
+static void make_sets(struct decoder *decoder, struct level *level, uint64_t few[4 * FEW_WORDS])
+{
+  size_t words = field_set_words(level->target->message->field_count);
+  uint64_t *sets = words <= FEW_WORDS ? few : arena_array(decoder->arena, 4 * words, sizeof(*sets));
+  memset(sets, 0, 4 * words * sizeof(*sets));
+  level->keys = sets;
+  level->set = sets + words;
+  level->bound = sets + 2 * words;
+  level->oneofs = sets + 3 * words;
+}
+
 bool decode_message(struct decoder *decoder, const struct message_target *target)
 {
-  struct level level;
-  memset(&level, 0, sizeof(level));
-  level.target = target;
-  level.mask = target->mask;
+  uint64_t few[4 * FEW_WORDS];
+  struct level level = {.target = target, .mask = target->mask};
+  make_sets(decoder, &level, few);
   if (target->message->updated != NULL)
     level.updated_mask = request_mask_find(decoder, target);
   bool presets = target->scope != NO_SCOPE && decoder->preset_count > 0;
   if (presets) {
-    presets_write_leaves(decoder, target, &level.bound);
-    level.set = level.bound;
+    presets_write_leaves(decoder, target, level.bound);
+    memcpy(level.set, level.bound, field_set_words(target->message->field_count) * sizeof(*level.set));
     note_preset_oneofs(decoder, &level);
   }
   if (!read_source(decoder, &level))

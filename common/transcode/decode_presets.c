@@ -32,7 +32,7 @@ static void write_message_leaf(struct decoder *decoder, const struct preset *pre
     if (problem == NULL && !scalar_is_default(&message->fields[0], &value))
       scalar_write(decoder->out, &message->fields[0], &value);
   } else {
-    problem = well_known_from_text(message->well_known, preset->text, decoder->out);
+    problem = well_known_from_text((struct text_form){.kind = message->well_known}, preset->text, decoder->out);
   }
   wire_end_nested(decoder->out, mark);
   if (problem != NULL)
@@ -87,7 +87,7 @@ static void write_list(struct decoder *decoder, const struct message_target *tar
     report(decoder, last, problem);
 }
 
-void presets_write_leaves(struct decoder *decoder, const struct message_target *target, struct field_set *bound)
+void presets_write_leaves(struct decoder *decoder, const struct message_target *target, uint64_t *bound)
 {
   for (size_t i = 0; i < decoder->preset_count; i++) {
     struct preset *preset = &decoder->presets[i];
@@ -121,7 +121,7 @@ bool presets_agree(const struct decoder *decoder, const struct message_target *t
 }
 
 const struct contract_field *presets_next_nested(const struct decoder *decoder, const struct message_target *target,
-                                                 struct field_set *set)
+                                                 uint64_t *set)
 {
   for (size_t i = 0; i < decoder->preset_count; i++) {
     const struct preset *preset = &decoder->presets[i];

@@ -3,6 +3,8 @@
 
 #include "common/base/jsontext_writer.h"
 
+static const struct transcode_profile AS_CLIENTS_GET_IT = {0};
+
 void decoder_init(struct decoder *decoder, struct slice json, struct arena *arena, struct strbuf *out,
                   struct violations *violations)
 {
@@ -17,7 +19,9 @@ void decoder_init(struct decoder *decoder, struct slice json, struct arena *aren
   decoder->merge_patch = false;
   decoder->whole = NULL;
   decoder->rules_off = false;
-  // JSONTEXT_MAX_DEPTH is enough: the contract bounds how deep messages nest, decode_raw_object how deep a free-form
+  decoder->profile = &AS_CLIENTS_GET_IT;
+  decoder->depth = 0;
+  // JSONTEXT_MAX_DEPTH is enough: decoder_enter bounds how deep messages nest, decode_raw_object how deep a free-form
   // object does.
   jsontext_reader_init(&decoder->reader, json, JSONTEXT_MAX_DEPTH, arena);
 }
@@ -51,6 +55,16 @@ void decoder_report(struct decoder *decoder, const struct place *place, const ch
   render_place(place, &path);
   violations_add(decoder->violations, strbuf_slice(&path), slice_from_string(sentence));
   strbuf_free(&path);
+}
+
+bool decoder_enter(struct decoder *decoder, const struct place *place)
+{
+  if (decoder->depth == CONTRACT_MAX_DEPTH) {
+    decoder_report(decoder, place, "is nested too deeply; 32 messages may lie inside each other");
+    return false;
+  }
+  decoder->depth++;
+  return true;
 }
 
 void decoder_report_rule(struct decoder *decoder, const struct place *place, const char *sentence)

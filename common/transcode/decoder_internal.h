@@ -11,6 +11,7 @@
 #include "common/contract/duplicates.h"
 #include "common/contract/update_mask.h"
 #include "common/transcode/scalar_internal.h"
+#include "common/transcode/transcode.h"
 
 // A place in the document, as a chain on the stack with the innermost first. NULL is the whole document.
 struct place {
@@ -50,6 +51,8 @@ struct decoder {
   // Set where the whole message comes as one object: its method. NULL where parts come in path, headers and query.
   const struct contract_method *whole;
   bool rules_off;  // the update mask leaves out what is being read, so only its form is checked
+  const struct transcode_profile *profile;
+  unsigned depth;  // how many messages lie around the value that is read, the outermost left out
 };
 
 // What a message is decoded from, besides presets.
@@ -67,10 +70,12 @@ struct message_target {
   enum message_source source;
   const struct contract_field *body_field;  // the field that the body fills, with FROM_BODY
   const struct contract_field *mask_field;  // the field that gets decoder->gathered_mask, NULL for none
+  bool in_any;                              // the object is that of an Any: its member "@type" is none of the message's
   size_t scope;             // how many fields of `prefix` lead to this message; NO_SCOPE where presets cannot match
   struct update_mask mask;  // which fields of the message an update writes; MASK_GIVEN while the mask is being gathered
 };
 
+// Starts with a profile of nothing, as clients get it.
 void decoder_init(struct decoder *decoder, struct slice json, struct arena *arena, struct strbuf *out,
                   struct violations *violations);
 void decoder_free(struct decoder *decoder);
@@ -101,6 +106,22 @@ bool decode_message(struct decoder *decoder, const struct message_target *target
 // Decodes the value of one field and writes it with its tag; `set` says whether the value was anything but null.
 bool decode_field(struct decoder *decoder, const struct contract_field *field, const struct message_target *inside,
                   bool *set) MUST_CHECK;
+// Decodes a value that is not null, whose first token was `token`, into the fields of a message, without tag and
+// length. Messages with a JSON form of their own are read in it. `inside` says where the value stands.
+bool decode_content(struct decoder *decoder, const struct contract_message *message, enum jsontext_token token,
+                    const struct message_target *inside) MUST_CHECK;
+// Whether null is a value of the field, or of its items, instead of saying that there is none: Value and NullValue.
+static inline bool decode_takes_null(const struct contract_field *field)
+{
+  return (field->type == CONTRACT_MESSAGE && field->message->well_known == CONTRACT_VALUE) ||
+         (field->type == CONTRACT_ENUM && field->enumeration->is_null);
+}
+// Goes into a message. False where too many lie inside each other, which is reported; then the value must be skipped.
+bool decoder_enter(struct decoder *decoder, const struct place *place) MUST_CHECK;
+static inline void decoder_leave(struct decoder *decoder)
+{
+  decoder->depth--;
+}
 // Skips the rest of the value whose first token was `token`.
 bool decode_skip(struct decoder *decoder, enum jsontext_token token) MUST_CHECK;
 // Copies the object of a FORMAT_JSON_OBJECT field, whose { has been read, to `out`, without white space.
@@ -109,7 +130,7 @@ bool decode_raw_object(struct decoder *decoder, const struct place *place) MUST_
 // ---- presets: decode_presets.c ----
 
 // Writes the presets that fill fields of the target's own message, and adds those fields to `bound`.
-void presets_write_leaves(struct decoder *decoder, const struct message_target *target, struct field_set *bound);
+void presets_write_leaves(struct decoder *decoder, const struct message_target *target, uint64_t *bound);
 // Whether the field that was just written at `start` agrees with the preset of the same field.
 bool presets_agree(const struct decoder *decoder, const struct message_target *target,
                    const struct contract_field *field, size_t start);
@@ -118,6 +139,17 @@ const struct preset *presets_find(const struct decoder *decoder, const struct me
 // Returns a message field of the target whose inner fields have presets and that is not in `set`, and adds it to `set`.
 // NULL when none is left.
 const struct contract_field *presets_next_nested(const struct decoder *decoder, const struct message_target *target,
-                                                 struct field_set *set);
+                                                 uint64_t *set);
+
+// ---- messages of any content: decode_any.c ----
+
+// Decodes a JSON object, whose { has been read, as the fields of a google.protobuf.Struct.
+bool decode_struct(struct decoder *decoder, const struct place *place) MUST_CHECK;
+// Decodes the items of a JSON array, whose [ has been read, as the values of a google.protobuf.ListValue.
+bool decode_list_value(struct decoder *decoder, const struct place *place) MUST_CHECK;
+// Decodes any JSON value as the fields of a google.protobuf.Value.
+bool decode_value(struct decoder *decoder, enum jsontext_token token, const struct place *place) MUST_CHECK;
+// Decodes a JSON object, whose { has been read, as the fields of the google.protobuf.Any `any`.
+bool decode_any(struct decoder *decoder, const struct contract_message *any, const struct place *place) MUST_CHECK;
 
 #endif

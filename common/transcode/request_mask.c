@@ -25,7 +25,7 @@ static struct update_mask parse_mask(struct slice text, struct arena *arena)
   struct strbuf wire;
   struct update_mask mask = WRITES_ALL;
   strbuf_init(&wire, 0);
-  if (well_known_from_text(CONTRACT_FIELD_MASK, text, &wire) == NULL && !wire.failed)
+  if (well_known_from_text((struct text_form){.kind = CONTRACT_FIELD_MASK}, text, &wire) == NULL && !wire.failed)
     mask = split_paths(arena_copy(arena, strbuf_slice(&wire)), arena);
   strbuf_free(&wire);
   return mask;

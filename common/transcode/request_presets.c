@@ -5,6 +5,7 @@
 #include "common/base/codec.h"
 #include "common/base/etag.h"
 #include "common/base/utf8.h"
+#include "common/transcode/well_known_internal.h"
 
 // The most query parameters of a request, because each is compared with all those before it.
 #define MAX_QUERY_PARAMETERS 256u
@@ -177,7 +178,18 @@ static bool is_parameter(const struct contract_binding *binding, const struct pr
   if (leaf->type != CONTRACT_MESSAGE)
     return true;
   enum contract_well_known kind = leaf->message->well_known;
-  return !leaf->repeated && kind != CONTRACT_PLAIN && kind != CONTRACT_EMPTY;
+  return !leaf->repeated && (kind == CONTRACT_WRAPPER || well_known_is_text(kind));
+}
+
+// What is wrong with a name that is no parameter.
+static const char *refuse_parameter(const struct preset *preset)
+{
+  const struct contract_field *leaf = preset->depth == 0 ? NULL : preset->path[preset->depth - 1];
+  bool is_open = leaf != NULL && leaf->type == CONTRACT_MESSAGE && !leaf->is_map &&
+                 (leaf->message->well_known == CONTRACT_STRUCT || leaf->message->well_known == CONTRACT_VALUE ||
+                  leaf->message->well_known == CONTRACT_LIST_VALUE || leaf->message->well_known == CONTRACT_ANY);
+  return is_open ? "cannot be a parameter: its type holds any JSON, which only a request's body can"
+                 : "is not a parameter that is known here";
 }
 
 // Whether two values of a field are the same. A UUID is the same in either case.
@@ -196,7 +208,7 @@ static void add_parameter(const struct contract_binding *binding, struct decoder
   const struct preset *same = known ? find_same(decoder, preset) : NULL;
   const struct contract_field *leaf = known ? preset->path[preset->depth - 1] : NULL;
   if (!known)
-    problem = "is not a parameter that is known here";
+    problem = refuse_parameter(preset);
   else if (same != NULL && same->origin == PRESET_QUERY && !leaf->repeated)
     problem = "must not be given twice";
   else if (same != NULL && same->origin == PRESET_PATH && !same_value(leaf, same->text, value))

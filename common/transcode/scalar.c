@@ -23,6 +23,21 @@ static double bits_to_double(enum contract_type type, uint64_t bits)
   return value;
 }
 
+static const struct contract_enum_value *find_number(const struct contract_enum *enumeration, int64_t number)
+{
+  for (size_t i = 0; i < enumeration->value_count; i++)
+    if (enumeration->values[i].number == number)
+      return &enumeration->values[i];
+  return NULL;
+}
+
+static const char *check_enum(const struct contract_field *field, int64_t number, struct strbuf *scratch)
+{
+  bool is_closed = field->rules.defined_only || field->enumeration->is_closed;
+  return is_closed && find_number(field->enumeration, number) == NULL ? scalar_name_values(field->enumeration, scratch)
+                                                                      : rules_check_int(&field->rules, number, scratch);
+}
+
 const char *scalar_check_rules(const struct contract_field *field, const struct scalar *value, struct strbuf *scratch)
 {
   // Required is about fields without presence: a field with presence is set whatever its value, and so is an item of a
@@ -42,6 +57,8 @@ const char *scalar_check_rules(const struct contract_field *field, const struct 
   case CONTRACT_DOUBLE:
   case CONTRACT_FLOAT:
     return rules_check_double(&field->rules, bits_to_double(field->type, value->bits), scratch);
+  case CONTRACT_ENUM:
+    return check_enum(field, (int64_t)value->bits, scratch);
   default:
     return rules_check_int(&field->rules, (int64_t)value->bits, scratch);
   }
@@ -162,15 +179,17 @@ static void floating_to_json(struct strbuf *json, enum contract_type type, uint6
 
 static void enum_to_json(struct strbuf *json, const struct contract_enum *enumeration, int64_t number)
 {
-  for (size_t i = 0; i < enumeration->value_count; i++)
-    if (enumeration->values[i].number == number) {
-      strbuf_add_byte(json, '"');
-      strbuf_add(json, enumeration->values[i].name);
-      strbuf_add_byte(json, '"');
-      return;
-    }
-  // An unknown number is written as a number, because a newer service may know more values than this contract.
-  strbuf_add_int(json, number);
+  const struct contract_enum_value *value = find_number(enumeration, number);
+  if (enumeration->is_null) {
+    strbuf_add_string(json, "null");
+  } else if (value == NULL) {
+    // An unknown number is written as a number, because a newer service may know more values than this contract.
+    strbuf_add_int(json, number);
+  } else {
+    strbuf_add_byte(json, '"');
+    strbuf_add(json, value->name);
+    strbuf_add_byte(json, '"');
+  }
 }
 
 bool scalar_to_json(struct strbuf *json, const struct contract_field *field, const struct scalar *value)

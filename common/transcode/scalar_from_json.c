@@ -186,7 +186,7 @@ static const char *parse_float(enum contract_type type, struct slice text, bool 
   return NULL;
 }
 
-static const char *name_values(const struct contract_enum *enumeration, struct strbuf *scratch)
+const char *scalar_name_values(const struct contract_enum *enumeration, struct strbuf *scratch)
 {
   enum { MAX_NAMED = 20 };
   strbuf_clear(scratch);
@@ -200,21 +200,35 @@ static const char *name_values(const struct contract_enum *enumeration, struct s
   return strbuf_cstring(scratch);
 }
 
-static const char *parse_enum(const struct contract_field *field, struct slice text, bool number,
-                              struct strbuf *scratch, uint64_t *bits)
+static const struct contract_enum_value *find_name(const struct contract_enum *enumeration, struct slice name)
 {
-  const struct contract_enum *enumeration = field->enumeration;
-  uint64_t wanted = 0;
-  if (number && parse_integer(CONTRACT_ENUM, text, &wanted) != NULL)
-    return name_values(enumeration, scratch);
-  for (size_t i = 0; i < enumeration->value_count; i++) {
-    const struct contract_enum_value *value = &enumeration->values[i];
-    if (number ? (uint64_t)value->number == wanted : slice_equal(value->name, text)) {
-      *bits = (uint64_t)value->number;
-      return NULL;
-    }
-  }
-  return name_values(enumeration, scratch);
+  for (size_t i = 0; i < enumeration->value_count; i++)
+    if (slice_equal(enumeration->values[i].name, name))
+      return &enumeration->values[i];
+  return NULL;
+}
+
+bool scalar_knows_name(const struct contract_enum *enumeration, struct slice name)
+{
+  return find_name(enumeration, name) != NULL;
+}
+
+// Reads the name of a value, or a number, which need not be that of a value: a newer client may know more of them.
+// Whether it must be is a rule (scalar_check_rules).
+static const char *parse_enum(const struct contract_enum *enumeration, enum jsontext_token token, struct slice text,
+                              struct strbuf *scratch, struct scalar *out)
+{
+  if (token == JSONTEXT_NUMBER)
+    return parse_integer(CONTRACT_ENUM, text, &out->bits) == NULL ? NULL : scalar_name_values(enumeration, scratch);
+  out->bits = 0;
+  if (token == JSONTEXT_NULL && enumeration->is_null)
+    return NULL;
+  const struct contract_enum_value *value = token == JSONTEXT_STRING ? find_name(enumeration, text) : NULL;
+  out->has_unknown_name = token == JSONTEXT_STRING && value == NULL;
+  if (value == NULL)
+    return scalar_name_values(enumeration, scratch);
+  out->bits = (uint64_t)(int64_t)value->number;
+  return NULL;
 }
 
 static const char *parse_bytes(struct slice text, struct arena *arena, struct slice *out)
@@ -262,9 +276,7 @@ const char *scalar_from_json(const struct contract_field *field, enum jsontext_t
     out->bits = token == JSONTEXT_TRUE;
     return token == JSONTEXT_TRUE || token == JSONTEXT_FALSE ? NULL : "must be true or false";
   case CONTRACT_ENUM:
-    if (!quoted && token != JSONTEXT_NUMBER)
-      return name_values(field->enumeration, memory.scratch);
-    return parse_enum(field, text, !quoted, memory.scratch, &out->bits);
+    return parse_enum(field->enumeration, token, text, memory.scratch, out);
   case CONTRACT_FLOAT:
   case CONTRACT_DOUBLE:
     return quoted || token == JSONTEXT_NUMBER ? parse_float(field->type, text, quoted, &out->bits) : "must be a number";

@@ -14,6 +14,7 @@
 struct scalar {
   uint64_t bits;
   struct slice bytes;
+  bool has_unknown_name;  // the JSON was a text that is the name of none of the enum's values
 };
 
 // Memory for conversions: `arena` holds converted values, `scratch` sentences.
@@ -29,6 +30,11 @@ const char *scalar_from_json(const struct contract_field *field, enum jsontext_t
 // quotes. Returns NULL, or a sentence that says what is accepted.
 const char *scalar_from_text(const struct contract_field *field, struct slice text, struct scalar_memory memory,
                              struct scalar *out);
+
+// Whether one of the enum's values has the name.
+bool scalar_knows_name(const struct contract_enum *enumeration, struct slice name);
+// Returns a sentence with the names of the enum's values, in `scratch`.
+const char *scalar_name_values(const struct contract_enum *enumeration, struct strbuf *scratch);
 
 static inline bool scalar_has_bytes(enum contract_type type)
 {

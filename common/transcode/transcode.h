@@ -17,7 +17,14 @@
 #include "common/base/violation.h"
 #include "common/contract/contract.h"
 
-#define TRANSCODE_MAX_DEPTH 32
+// How strictly JSON is read and how it is written. All false is what clients get and what NULL stands for; the rest is
+// what programs of other makers do, so that the two can be compared.
+struct transcode_profile {
+  bool omits_defaults;   // fields without presence are left out where they have their default value
+  bool takes_nul;        // texts may hold U+0000
+  bool ignores_unknown;  // unknown fields, and values of enums with an unknown name, are passed over
+  bool strict_masks;     // a FieldMask has lowerCamel names only
+};
 
 // Returns a request header that a field names by from_header; NULL data when it is absent.
 typedef struct slice transcode_header_fn(void *arg, const char *name);
@@ -79,10 +86,19 @@ enum status transcode_request_from_wire(const struct transcode_wire_request *req
 enum status transcode_response_to_wire(const struct contract_message *message, struct slice wire, struct strbuf *out,
                                        struct slice *response) MUST_CHECK;
 
+// Reads a JSON value as a message of any type and appends its wire bytes to `out`. INVALID_ARGUMENT with `violations`
+// filled.
+enum status transcode_message_from_json(const struct contract_message *message, struct slice json,
+                                        const struct transcode_profile *profile, struct arena *arena,
+                                        struct strbuf *out, struct violations *violations) MUST_CHECK;
+
 // Translates a message's wire bytes to JSON. Unknown fields are left out, unknown enum numbers written as numbers.
 // INTERNAL when the bytes are not such a message: the service has a bug or an incompatible contract.
 enum status transcode_wire_to_json(const struct contract_message *message, struct slice wire,
                                    struct strbuf *json) MUST_CHECK;
+
+enum status transcode_wire_to_json_as(const struct contract_message *message, struct slice wire,
+                                      const struct transcode_profile *profile, struct strbuf *json) MUST_CHECK;
 
 // What the HTTP body of a reply holds.
 struct transcode_body {

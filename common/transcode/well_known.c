@@ -4,6 +4,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/wire.h"
+#include "common/contract/contract_layout.h"
 
 // The limit of google/protobuf/duration.proto: about 10,000 years.
 #define DURATION_MAX_SECONDS INT64_C(315576000000)
@@ -65,8 +66,6 @@ static bool parse_duration(struct slice text, struct instant *out)
       nanos = nanos * 10 + (digit - '0');
     }
   }
-  if (seconds == (uint64_t)DURATION_MAX_SECONDS && nanos > 0)
-    return false;
   *out =
       (struct instant){.seconds = negative ? -(int64_t)seconds : (int64_t)seconds, .nanos = negative ? -nanos : nanos};
   return true;
@@ -145,10 +144,10 @@ static bool path_to_snake(struct slice path, char *to, size_t *size)
   return path.size > 0 && path.data[path.size - 1] != '.';
 }
 
-static bool parse_mask(struct slice text, struct strbuf *out)
+static bool parse_mask(struct slice text, bool strict, struct strbuf *out)
 {
   char path[2 * MASK_MAX_BYTES];
-  if (text.size > MASK_MAX_BYTES)
+  if (text.size > MASK_MAX_BYTES || (strict && text.size > 0 && memchr(text.data, '_', text.size) != NULL))
     return false;
   for (size_t start = 0; text.size > 0 && start <= text.size;) {
     size_t end = slice_find(text, ',', start);
@@ -206,12 +205,24 @@ static bool format_mask(struct slice wire, struct strbuf *json)
   return result == WIRE_END;
 }
 
-const char *well_known_from_text(enum contract_well_known kind, struct slice text, struct strbuf *out)
+const struct contract_message *any_type(const struct contract_message *any, struct slice url)
+{
+  const char *slash = url.size == 0 ? NULL : memrchr(url.data, '/', url.size);
+  if (slash == NULL || slash == url.data)
+    return NULL;
+  struct slice name = slice_skip(url, (size_t)(slash - url.data) + 1);
+  const struct contract_message *message = contract_message_by_name(message_index(any)->contract, name);
+  return message == NULL || message->is_map_entry ? NULL : message;
+}
+
+const char *well_known_from_text(struct text_form form, struct slice text, struct strbuf *out)
 {
   struct instant instant;
-  if (kind == CONTRACT_FIELD_MASK)
-    return parse_mask(text, out) ? NULL : "must be field paths separated by commas, such as name,createTime";
-  if (kind == CONTRACT_TIMESTAMP) {
+  if (form.kind == CONTRACT_FIELD_MASK)
+    return parse_mask(text, form.strict_masks, out)
+               ? NULL
+               : "must be field paths separated by commas, such as name,createTime";
+  if (form.kind == CONTRACT_TIMESTAMP) {
     if (!clock_parse_rfc3339(text, &instant.seconds, &instant.nanos))
       return "must be a time, such as 2026-01-02T03:04:05Z";
   } else if (!parse_duration(text, &instant)) {

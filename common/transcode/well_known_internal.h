@@ -11,9 +11,25 @@ static inline bool well_known_is_text(enum contract_well_known kind)
   return kind == CONTRACT_TIMESTAMP || kind == CONTRACT_DURATION || kind == CONTRACT_FIELD_MASK;
 }
 
+// Whether the JSON form of the message is an object of its fields.
+static inline bool well_known_is_object(enum contract_well_known kind)
+{
+  return kind == CONTRACT_PLAIN || kind == CONTRACT_EMPTY;
+}
+
+// Returns the message that the type URL of a google.protobuf.Any names, such as type.googleapis.com/item.v1.Item; NULL
+// where the set of the message `any` has none of that name.
+const struct contract_message *any_type(const struct contract_message *any, struct slice url);
+
+// How a text is read.
+struct text_form {
+  enum contract_well_known kind;
+  bool strict_masks;  // a FieldMask has lowerCamel names only, as proto3 JSON has it
+};
+
 // Writes the wire bytes of the message that `text` means, without a tag. Returns NULL, or a sentence that says what is
 // accepted.
-const char *well_known_from_text(enum contract_well_known kind, struct slice text, struct strbuf *out);
+const char *well_known_from_text(struct text_form form, struct slice text, struct strbuf *out);
 
 // Writes the message as a JSON string in quotes. False when the wire bytes are not such a message or out of its range.
 bool well_known_to_json(enum contract_well_known kind, struct slice wire, struct strbuf *json) MUST_CHECK;

@@ -2,6 +2,8 @@
 // JSON would not let through is taken out here, too, so that a client gains nothing by the form that it chooses.
 //
 // Bytes are looked at first, and copied only where something must go or change, which is rare.
+#include <stdlib.h>
+
 #include "common/base/check.h"
 #include "common/base/utf8.h"
 #include "common/base/wire.h"
@@ -9,6 +11,9 @@
 #include "common/transcode/scalar_internal.h"
 #include "common/transcode/transcode.h"
 #include "common/transcode/well_known_internal.h"
+
+// The fields of a message up to which they are counted on the stack.
+#define FEW_FIELDS 64
 
 enum verdict {
   AS_IT_IS,  // the bytes pass
@@ -67,6 +72,7 @@ static enum verdict refuse(struct filter *filter, const struct contract_field *w
 // ---- looking ----
 
 static enum verdict look_at_message(struct filter *filter, const struct contract_message *message, struct slice wire);
+static enum verdict look_at_form(struct filter *filter, const struct contract_message *message, struct slice wire);
 
 static bool is_packed_whole(enum wire_type type, struct slice packed)
 {
@@ -84,33 +90,78 @@ static bool is_packed_whole(enum wire_type type, struct slice packed)
 }
 
 // Judges what JSON has as a text: a point in time, a duration or a mask, each within its bounds.
-static enum verdict look_at_well_known(struct filter *filter, const struct contract_field *field, struct slice wire)
+static enum verdict look_at_well_known(struct filter *filter, const struct contract_field *field,
+                                       const struct contract_message *message, struct slice wire)
 {
   struct strbuf text;
   strbuf_init(&text, 0);
-  bool is_good = well_known_to_json(field->message->well_known, wire, &text);
+  bool is_good = well_known_to_json(message->well_known, wire, &text);
   strbuf_free(&text);
   return is_good ? AS_IT_IS : refuse(filter, field, "is not within the bounds of its type");
 }
 
-static enum verdict look_inside(struct filter *filter, const struct contract_field *field, struct slice wire)
+// Looks at the bytes of a message that the field holds, or names.
+static enum verdict look_inside(struct filter *filter, const struct contract_field *field,
+                                const struct contract_message *message, struct slice wire)
 {
-  if (well_known_is_text(field->message->well_known))
-    return look_at_well_known(filter, field, wire);
   if (filter->depth == CONTRACT_MAX_DEPTH)
-    return refuse(filter, field, "is nested too deeply");
+    return refuse(filter, field, "is nested too deeply; 32 messages may lie inside each other");
+  if (well_known_is_text(message->well_known))
+    return look_at_well_known(filter, field, message, wire);
   filter->path[filter->depth++] = field;
-  enum verdict verdict = look_at_message(filter, field->message, wire);
+  enum verdict verdict = look_at_form(filter, message, wire);
   // report() names what is broken by the path to it.
   if (verdict != BROKEN)
     filter->depth--;
   return verdict;
 }
 
+// What a google.protobuf.Any holds: a message of the contracts, NULL where there is no such, and its bytes.
+struct held {
+  const struct contract_message *message;
+  struct slice url;
+  struct slice wire;
+};
+
+static struct held read_any(const struct contract_message *any, struct slice wire)
+{
+  struct held held = {0};
+  struct wire_reader reader = wire_reader_make(wire);
+  struct wire_field value;
+  while (wire_read(&reader, &value) == WIRE_FIELD)
+    if (value.number == any->fields[0].number)
+      held.url = value.bytes;
+    else if (value.number == any->fields[1].number)
+      held.wire = value.bytes;
+  held.message = any_type(any, held.url);
+  return held;
+}
+
+// Judges what an Any holds, too, because JSON would not let all of it through either.
+static enum verdict look_at_any(struct filter *filter, const struct contract_message *any, struct slice wire)
+{
+  enum verdict verdict = look_at_message(filter, any, wire);
+  if (verdict == BROKEN)
+    return verdict;
+  struct held held = read_any(any, wire);
+  if (held.url.size == 0 && held.wire.size == 0)
+    return verdict;
+  if (held.message == NULL)
+    return refuse(filter, &any->fields[0], "names no type that is known here");
+  enum verdict inside = look_inside(filter, &any->fields[1], held.message, held.wire);
+  return inside > verdict ? inside : verdict;
+}
+
+static enum verdict look_at_form(struct filter *filter, const struct contract_message *message, struct slice wire)
+{
+  return message->well_known == CONTRACT_ANY ? look_at_any(filter, message, wire)
+                                             : look_at_message(filter, message, wire);
+}
+
 static enum verdict look_at_bytes(struct filter *filter, const struct contract_field *field, struct slice bytes)
 {
   if (field->type == CONTRACT_MESSAGE)
-    return look_inside(filter, field, bytes);
+    return look_inside(filter, field, field->message, bytes);
   if (field->type == CONTRACT_BYTES)
     return AS_IT_IS;
   if (field->type == CONTRACT_STRING) {
@@ -175,14 +226,14 @@ static enum verdict look_at_field(struct filter *filter, const struct contract_f
   return verdict == AS_IT_IS && is_taken_out(filter, field) ? CHANGED : verdict;
 }
 
-static enum verdict look_at_message(struct filter *filter, const struct contract_message *message, struct slice wire)
+// Looks at the fields of a message; `counts` is for how many of each there are.
+static enum verdict look_at_fields(struct filter *filter, const struct contract_message *message, struct slice wire,
+                                   uint32_t *counts)
 {
   enum verdict verdict = AS_IT_IS;
   struct wire_reader reader = wire_reader_make(wire);
   struct wire_field value;
   enum wire_result result;
-  uint32_t counts[CONTRACT_MAX_FIELDS];
-  memset(counts, 0, message->field_count * sizeof(counts[0]));
   while ((result = wire_read(&reader, &value)) == WIRE_FIELD) {
     const struct contract_field *field = field_by_number(message, value.number);
     enum verdict found = field == NULL ? CHANGED : look_at_field(filter, field, &value);
@@ -195,6 +246,21 @@ static enum verdict look_at_message(struct filter *filter, const struct contract
       return BROKEN;
   }
   return result == WIRE_END ? verdict : refuse(filter, NULL, "is not a protobuf message of its type");
+}
+
+static enum verdict look_at_message(struct filter *filter, const struct contract_message *message, struct slice wire)
+{
+  uint32_t few[FEW_FIELDS];
+  uint32_t *counts = few;
+  if (message->field_count > FEW_FIELDS) {
+    counts = malloc(message->field_count * sizeof(*counts));
+    CHECK(counts != NULL);
+  }
+  memset(counts, 0, message->field_count * sizeof(*counts));
+  enum verdict verdict = look_at_fields(filter, message, wire, counts);
+  if (counts != few)
+    free(counts);
+  return verdict;
 }
 
 // ---- copying ----
@@ -211,17 +277,36 @@ static void copy_lowered(const struct wire_field *value, struct strbuf *out)
       out->data[i] = (char)(out->data[i] | 0x20);
 }
 
+// Copies a message that the field holds, or names, with tag and length.
+static void copy_inside(struct filter *filter, const struct contract_field *field,
+                        const struct contract_message *message, struct slice wire, struct strbuf *out)
+{
+  size_t mark = wire_begin_nested(out, field->number);
+  filter->path[filter->depth++] = field;
+  copy_message(filter, message, wire, out);
+  filter->depth--;
+  wire_end_nested(out, mark);
+}
+
+static void copy_any(struct filter *filter, const struct contract_message *any, struct slice wire, struct strbuf *out)
+{
+  struct held held = read_any(any, wire);
+  if (held.message == NULL)
+    return;
+  wire_write_bytes(out, any->fields[0].number, held.url);
+  if (well_known_is_text(held.message->well_known))
+    wire_write_bytes(out, any->fields[1].number, held.wire);
+  else
+    copy_inside(filter, &any->fields[1], held.message, held.wire, out);
+}
+
 static void copy_field(struct filter *filter, const struct contract_field *field, const struct wire_field *value,
                        struct strbuf *out)
 {
   if (field == NULL || is_taken_out(filter, field))
     return;
   if (field->type == CONTRACT_MESSAGE && !well_known_is_text(field->message->well_known)) {
-    size_t mark = wire_begin_nested(out, value->number);
-    filter->path[filter->depth++] = field;
-    copy_message(filter, field->message, value->bytes, out);
-    filter->depth--;
-    wire_end_nested(out, mark);
+    copy_inside(filter, field, field->message, value->bytes, out);
   } else if (value->type == WIRE_BYTES && is_lowered(filter, field, value->bytes)) {
     copy_lowered(value, out);
   } else {
@@ -233,6 +318,10 @@ static void copy_field(struct filter *filter, const struct contract_field *field
 static void copy_message(struct filter *filter, const struct contract_message *message, struct slice wire,
                          struct strbuf *out)
 {
+  if (message->well_known == CONTRACT_ANY) {
+    copy_any(filter, message, wire, out);
+    return;
+  }
   struct wire_reader reader = wire_reader_make(wire);
   struct wire_field value;
   while (wire_read(&reader, &value) == WIRE_FIELD)
@@ -243,7 +332,7 @@ static void copy_message(struct filter *filter, const struct contract_message *m
 static enum verdict pass(struct filter *filter, const struct contract_message *message, struct slice wire,
                          struct strbuf *out, struct slice *passed)
 {
-  enum verdict verdict = look_at_message(filter, message, wire);
+  enum verdict verdict = look_at_form(filter, message, wire);
   *passed = wire;
   if (verdict != CHANGED)
     return verdict;

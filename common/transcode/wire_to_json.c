@@ -1,88 +1,18 @@
 // Translates a reply's wire bytes to JSON text. A first pass over each message notes where the values of its fields
 // are; then they are written in the order of the contract, so that JSON has the same order whatever the service sent.
+#include <math.h>
+#include <stdlib.h>
+
 #include "common/base/jsontext_reader.h"
 #include "common/base/jsontext_writer.h"
-#include "common/contract/contract_layout.h"
-#include "common/transcode/scalar_internal.h"
 #include "common/transcode/transcode.h"
 #include "common/transcode/well_known_internal.h"
+#include "common/transcode/wire_to_json_internal.h"
 
-// What the first pass has found of a field. `first` and `last` bound the part of the message that holds its values.
-struct slot {
-  uint32_t count;
-  uint64_t varint;     // last value of a number, bool or enum field
-  struct slice bytes;  // last value of a string, bytes or message field
-  const uint8_t *first;
-  const uint8_t *last;
-};
-
-static bool write_message(const struct contract_message *message, struct slice wire, struct strbuf *json);
-
-// ---- collecting ----
-
-static bool is_packable(const struct contract_field *field)
-{
-  return field->repeated && field->type != CONTRACT_MESSAGE && !scalar_has_bytes(field->type);
-}
-
-static bool type_fits(const struct contract_field *field, enum wire_type type)
-{
-  if (field->type == CONTRACT_STRING || field->type == CONTRACT_MESSAGE)
-    return type == WIRE_BYTES;
-  return type == scalar_wire_type(field->type) || (type == WIRE_BYTES && is_packable(field));
-}
-
-// Marks the other fields of a oneof as not set, because the last one on the wire counts.
-static void clear_others(const struct contract_message *message, const struct contract_field *field, struct slot *slots)
-{
-  for (size_t i = 0; i < message->field_count; i++)
-    if (message->fields[i].oneof_index == field->oneof_index && &message->fields[i] != field)
-      slots[i].count = 0;
-}
-
-static bool collect(const struct contract_message *message, struct slice wire, struct slot *slots)
-{
-  struct wire_reader reader = wire_reader_make(wire);
-  struct wire_field field;
-  for (;;) {
-    const uint8_t *start = reader.next;
-    enum wire_result result = wire_read(&reader, &field);
-    if (result != WIRE_FIELD)
-      return result == WIRE_END;
-    const struct contract_field *known = field_by_number(message, field.number);
-    if (known == NULL)
-      continue;
-    if (!type_fits(known, field.type))
-      return false;
-    struct slot *slot = &slots[field_place(message, known)];
-    if (slot->count++ == 0)
-      slot->first = start;
-    slot->last = reader.next;
-    slot->varint = field.varint;
-    slot->bytes = field.bytes;
-    if (known->oneof_index >= 0)
-      clear_others(message, known, slots);
-  }
-}
-
-// An iterator over the fields with one number in a part of a message.
-struct values {
-  struct wire_reader reader;
-  uint32_t number;
-};
-
-static bool next_value(struct values *values, struct wire_field *field)
-{
-  while (wire_read(&values->reader, field) == WIRE_FIELD)
-    if (field->number == values->number)
-      return true;
-  return false;
-}
-
-static struct values slot_values(const struct slot *slot, const struct contract_field *field)
-{
-  return (struct values){.reader = {.next = slot->first, .end = slot->last}, .number = field->number};
-}
+static bool write_message(struct output *output, const struct contract_message *message, struct slice wire);
+static bool write_only_field(struct output *output, const struct contract_message *message, struct slice wire);
+static bool write_free_value(struct output *output, const struct contract_message *message, struct slice wire);
+static bool write_any(struct output *output, const struct contract_message *message, struct slice wire);
 
 // ---- values ----
 
@@ -102,44 +32,57 @@ static bool write_raw_object(struct slice text, struct strbuf *json)
 static bool write_wrapper(const struct contract_message *message, struct slice wire, struct strbuf *json)
 {
   struct slot slot = {0};
-  if (!collect(message, wire, &slot))
+  if (!slots_collect(message, wire, &slot))
     return false;
   const struct contract_field *inner = &message->fields[0];
   struct scalar value = {.bits = scalar_bits_from_wire(inner->type, slot.varint), .bytes = slot.bytes};
   return scalar_to_json(json, inner, &value);
 }
 
-static bool write_any_message(const struct contract_message *message, struct slice wire, struct strbuf *json)
+static bool write_form(struct output *output, const struct contract_message *message, struct slice wire)
 {
   switch (message->well_known) {
-  case CONTRACT_TIMESTAMP:
-  case CONTRACT_DURATION:
-  case CONTRACT_FIELD_MASK:
-    return well_known_to_json(message->well_known, wire, json);
   case CONTRACT_WRAPPER:
-    return write_wrapper(message, wire, json);
-  case CONTRACT_PLAIN:
-  case CONTRACT_EMPTY:
-    break;
+    return write_wrapper(message, wire, output->json);
+  case CONTRACT_STRUCT:
+  case CONTRACT_LIST_VALUE:
+    return write_only_field(output, message, wire);
+  case CONTRACT_VALUE:
+    return write_free_value(output, message, wire);
+  case CONTRACT_ANY:
+    return write_any(output, message, wire);
+  default:
+    return write_message(output, message, wire);
   }
-  return write_message(message, wire, json);
 }
 
-static bool write_value(const struct contract_field *field, uint64_t varint, struct slice bytes, struct strbuf *json)
+bool json_write_message(struct output *output, const struct contract_message *message, struct slice wire)
+{
+  if (well_known_is_text(message->well_known))
+    return well_known_to_json(message->well_known, wire, output->json);
+  if (output->depth > CONTRACT_MAX_DEPTH)
+    return false;
+  output->depth++;
+  bool written = write_form(output, message, wire);
+  output->depth--;
+  return written;
+}
+
+static bool write_value(struct output *output, const struct contract_field *field, uint64_t varint, struct slice bytes)
 {
   if (field->type == CONTRACT_MESSAGE)
-    return write_any_message(field->message, bytes, json);
+    return json_write_message(output, field->message, bytes);
   if (field->rules.format == FORMAT_JSON_OBJECT)
-    return write_raw_object(bytes, json);
+    return write_raw_object(bytes, output->json);
   // Most fields are texts, so these take no further turn.
   if (field->type == CONTRACT_STRING)
-    return jsontext_write_text(json, bytes);
+    return jsontext_write_text(output->json, bytes);
   struct scalar value = {.bits = scalar_bits_from_wire(field->type, varint), .bytes = bytes};
-  return scalar_to_json(json, field, &value);
+  return scalar_to_json(output->json, field, &value);
 }
 
 // Writes an embedded message that came in several parts: the parts are concatenated, as protobuf merges messages.
-static bool write_merged(const struct contract_field *field, const struct slot *slot, struct strbuf *json)
+static bool write_merged(struct output *output, const struct contract_field *field, const struct slot *slot)
 {
   struct strbuf merged;
   struct values values = slot_values(slot, field);
@@ -147,7 +90,7 @@ static bool write_merged(const struct contract_field *field, const struct slot *
   strbuf_init(&merged, 0);
   while (next_value(&values, &part))
     strbuf_add(&merged, part.bytes);
-  bool written = write_any_message(field->message, strbuf_slice(&merged), json);
+  bool written = json_write_message(output, field->message, strbuf_slice(&merged));
   strbuf_free(&merged);
   return written;
 }
@@ -159,7 +102,7 @@ static void add_comma(struct strbuf *json, bool *first)
   *first = false;
 }
 
-static bool write_packed(const struct contract_field *field, struct slice packed, struct strbuf *json, bool *first)
+static bool write_packed(struct output *output, const struct contract_field *field, struct slice packed, bool *first)
 {
   struct wire_reader reader = wire_reader_make(packed);
   enum wire_type type = scalar_wire_type(field->type);
@@ -167,32 +110,32 @@ static bool write_packed(const struct contract_field *field, struct slice packed
     uint64_t varint;
     if (!scalar_read_packed(&reader, type, &varint))
       return false;
-    add_comma(json, first);
-    if (!write_value(field, varint, (struct slice){0}, json))
+    add_comma(output->json, first);
+    if (!write_value(output, field, varint, (struct slice){0}))
       return false;
   }
   return true;
 }
 
-static bool write_element(const struct contract_field *field, const struct wire_field *item, struct strbuf *json,
-                          bool *first)
+bool json_write_element(struct output *output, const struct contract_field *field, const struct wire_field *item,
+                        bool *first)
 {
-  if (item->type == WIRE_BYTES && is_packable(field))
-    return write_packed(field, item->bytes, json, first);
-  add_comma(json, first);
-  return write_value(field, item->varint, item->bytes, json);
+  if (item->type == WIRE_BYTES && field_is_packable(field))
+    return write_packed(output, field, item->bytes, first);
+  add_comma(output->json, first);
+  return write_value(output, field, item->varint, item->bytes);
 }
 
-static bool write_list(const struct contract_field *field, const struct slot *slot, struct strbuf *json)
+static bool write_list(struct output *output, const struct contract_field *field, const struct slot *slot)
 {
   struct values values = slot_values(slot, field);
   struct wire_field item;
   bool first = true;
-  strbuf_add_byte(json, '[');
+  strbuf_add_byte(output->json, '[');
   while (slot->count > 0 && next_value(&values, &item))
-    if (!write_element(field, &item, json, &first))
+    if (!json_write_element(output, field, &item, &first))
       return false;
-  strbuf_add_byte(json, ']');
+  strbuf_add_byte(output->json, ']');
   return true;
 }
 
@@ -222,269 +165,199 @@ static bool write_map_key(const struct contract_field *key, const struct slot *s
   return true;
 }
 
-static bool write_entry(const struct contract_message *entry, struct slice wire, struct strbuf *json)
+static bool write_entry(struct output *output, const struct contract_message *entry, struct slice wire)
 {
   struct slot slots[2] = {0};
-  if (!collect(entry, wire, slots) || !write_map_key(&entry->fields[0], &slots[0], json))
+  if (!slots_collect(entry, wire, slots) || !write_map_key(&entry->fields[0], &slots[0], output->json))
     return false;
   const struct contract_field *value = &entry->fields[1];
   if (slots[1].count > 1 && value->type == CONTRACT_MESSAGE)
-    return write_merged(value, &slots[1], json);
+    return write_merged(output, value, &slots[1]);
   if (slots[1].count == 0 && value->rules.format == FORMAT_JSON_OBJECT)
-    return write_raw_object(SLICE("{}"), json);
-  return write_value(value, slots[1].varint, slots[1].bytes, json);
+    return write_raw_object(SLICE("{}"), output->json);
+  return write_value(output, value, slots[1].varint, slots[1].bytes);
 }
 
-static struct slice entry_key(const struct contract_message *entry, struct slice wire, uint64_t *bits)
-{
-  struct slot slots[2] = {0};
-  if (!collect(entry, wire, slots))
-    return (struct slice){0};
-  *bits = scalar_bits_from_wire(entry->fields[0].type, slots[0].varint);
-  return slots[0].bytes;
-}
-
-// Whether a later entry of the map has the same key and so replaces this one. The time is quadratic, but the cap on
-// items in requests keeps maps small.
-static bool is_replaced(const struct contract_field *field, struct values rest, struct slice wire)
-{
-  uint64_t bits = 0;
-  struct slice key = entry_key(field->message, wire, &bits);
-  struct wire_field later;
-  while (next_value(&rest, &later)) {
-    uint64_t later_bits = 0;
-    struct slice later_key = entry_key(field->message, later.bytes, &later_bits);
-    if (later_bits == bits && slice_equal(later_key, key))
-      return true;
-  }
-  return false;
-}
-
-static bool write_map(const struct contract_field *field, const struct slot *slot, struct strbuf *json)
+static bool write_entries(struct output *output, const struct contract_field *field, const struct slot *slot,
+                          const bool *replaced)
 {
   struct values values = slot_values(slot, field);
   struct wire_field entry;
   bool first = true;
-  strbuf_add_byte(json, '{');
-  while (slot->count > 0 && next_value(&values, &entry)) {
-    if (is_replaced(field, values, entry.bytes))
+  for (size_t i = 0; i < slot->count && next_value(&values, &entry); i++) {
+    if (replaced != NULL && replaced[i])
       continue;
-    add_comma(json, &first);
-    if (!write_entry(field->message, entry.bytes, json))
+    add_comma(output->json, &first);
+    if (!write_entry(output, field->message, entry.bytes))
       return false;
   }
-  strbuf_add_byte(json, '}');
   return true;
+}
+
+static bool write_map(struct output *output, const struct contract_field *field, const struct slot *slot)
+{
+  bool *replaced = slot_find_replaced(field, slot);
+  strbuf_add_byte(output->json, '{');
+  output->depth++;
+  bool fits = slot->count == 0 || output->depth <= CONTRACT_MAX_DEPTH + 1;
+  bool written = fits && write_entries(output, field, slot, replaced);
+  output->depth--;
+  strbuf_add_byte(output->json, '}');
+  free(replaced);
+  return written;
 }
 
 // ---- messages ----
 
-// Whether JSON leaves the field out: a secret, a field with presence that is not set, or "" where the field has a
-// format.
-static bool is_left_out(const struct contract_field *field, const struct slot *slot)
+bool json_is_default(const struct contract_field *field, const struct slot *slot)
 {
-  if (field->rules.secret)
-    return true;
-  if (field->repeated)
-    return false;
-  if (field->has_presence && slot->count == 0)
-    return true;
-  return field->type == CONTRACT_STRING && field->rules.format != FORMAT_NONE && slot->bytes.size == 0;
+  const struct scalar value = {.bits = scalar_bits_from_wire(field->type, slot->varint), .bytes = slot->bytes};
+  return field->repeated ? slot->count == 0 : slot->count == 0 || scalar_is_default(field, &value);
 }
 
-static bool write_field(const struct contract_field *field, const struct slot *slot, struct strbuf *json)
+bool json_write_field(struct output *output, const struct contract_field *field, const struct slot *slot)
 {
   if (field->is_map)
-    return write_map(field, slot, json);
+    return write_map(output, field, slot);
   if (field->repeated)
-    return write_list(field, slot, json);
+    return write_list(output, field, slot);
   if (field->type == CONTRACT_MESSAGE && slot->count > 1)
-    return write_merged(field, slot, json);
-  return write_value(field, slot->varint, slot->bytes, json);
+    return write_merged(output, field, slot);
+  return write_value(output, field, slot->varint, slot->bytes);
 }
 
-// Writes the key of a field. Each prepared key begins with its comma.
-static void write_key(struct slice key, struct strbuf *json, bool *first)
-{
-  strbuf_add(json, *first ? slice_skip(key, 1) : key);
-  *first = false;
-}
-
-// Writes a message as an object. The recursion is as deep as the contract, CONTRACT_MAX_DEPTH at most.
-static bool write_message(const struct contract_message *message, struct slice wire, struct strbuf *json)
+// Writes the members of an object; `first` says whether it has none yet.
+static bool write_slots(struct output *output, const struct contract_message *message, const struct slot *slots,
+                        bool first)
 {
   const struct slice *keys = message_index(message)->keys;
-  struct slot slots[CONTRACT_MAX_FIELDS];
-  memset(slots, 0, message->field_count * sizeof(slots[0]));
-  if (!collect(message, wire, slots))
-    return false;
-  strbuf_add_byte(json, '{');
-  bool first = true;
   for (size_t i = 0; i < message->field_count; i++) {
     const struct contract_field *field = &message->fields[i];
-    if (is_left_out(field, &slots[i]))
+    if (json_leaves_out(output, field, &slots[i]))
       continue;
-    write_key(keys[i], json, &first);
-    if (!write_field(field, &slots[i], json))
+    json_write_key(keys[i], output->json, &first);
+    if (!json_write_field(output, field, &slots[i]))
       return false;
   }
-  strbuf_add_byte(json, '}');
   return true;
 }
 
-// Writes the value of a field that is a body of its own, and so cannot be left out.
-static bool write_bare_field(const struct contract_field *field, const struct slot *slot, struct strbuf *json)
+static bool write_members(struct output *output, const struct contract_message *message, struct slice wire, bool first)
+{
+  struct slot few[FEW_FIELDS];
+  struct slot *slots = slots_make(message, few);
+  bool written = slots_collect(message, wire, slots) && write_slots(output, message, slots, first);
+  if (slots != few)
+    free(slots);
+  return written;
+}
+
+bool json_write_bare_field(struct output *output, const struct contract_field *field, const struct slot *slot)
 {
   bool is_single = !field->repeated && !field->is_map;
   if (is_single && field->has_presence && slot->count == 0) {
-    strbuf_add(json, SLICE("null"));
+    strbuf_add(output->json, SLICE("null"));
     return true;
   }
   if (is_single && field->rules.format == FORMAT_JSON_OBJECT && slot->bytes.size == 0)
-    return write_raw_object(SLICE("{}"), json);
-  return write_field(field, slot, json);
+    return write_raw_object(SLICE("{}"), output->json);
+  return json_write_field(output, field, slot);
 }
 
 // Writes the value of one field of a message.
-static bool write_field_of(const struct contract_message *message, const struct contract_field *field,
-                           struct slice wire, struct strbuf *json)
+static bool write_field_of(struct output *output, const struct contract_message *message,
+                           const struct contract_field *field, struct slice wire)
 {
-  struct slot slots[CONTRACT_MAX_FIELDS];
-  memset(slots, 0, message->field_count * sizeof(slots[0]));
-  return collect(message, wire, slots) && write_bare_field(field, &slots[field_place(message, field)], json);
+  struct slot few[FEW_FIELDS];
+  struct slot *slots = slots_make(message, few);
+  bool written =
+      slots_collect(message, wire, slots) && json_write_bare_field(output, field, &slots[field_place(message, field)]);
+  if (slots != few)
+    free(slots);
+  return written;
 }
 
-// Ends the writing; removes from `json` what was written of a reply that failed.
-static enum status finish(bool written, size_t before, struct strbuf *json)
+static bool write_message(struct output *output, const struct contract_message *message, struct slice wire)
 {
-  if (written && !json->failed)
-    return STATUS_OK;
-  strbuf_truncate(json, before);
-  return STATUS_INTERNAL;
+  strbuf_add_byte(output->json, '{');
+  bool written = write_members(output, message, wire, true);
+  strbuf_add_byte(output->json, '}');
+  return written;
+}
+
+// ---- messages of any content ----
+
+// Writes a Struct as its map, a ListValue as its list.
+static bool write_only_field(struct output *output, const struct contract_message *message, struct slice wire)
+{
+  struct slot slot = {0};
+  return slots_collect(message, wire, &slot) && json_write_field(output, &message->fields[0], &slot);
+}
+
+// Writes a google.protobuf.Value; one that holds nothing is null. JSON has no infinite numbers.
+static bool write_free_value(struct output *output, const struct contract_message *message, struct slice wire)
+{
+  enum { NULL_FIELD, NUMBER_FIELD, FIELDS = 6 };
+  struct slot slots[FIELDS] = {0};
+  if (!slots_collect(message, wire, slots))
+    return false;
+  double number;
+  memcpy(&number, &slots[NUMBER_FIELD].varint, sizeof(number));
+  if (slots[NUMBER_FIELD].count > 0 && !isfinite(number))
+    return false;
+  for (size_t i = NULL_FIELD + 1; i < FIELDS; i++)
+    if (slots[i].count > 0)
+      return json_write_field(output, &message->fields[i], &slots[i]);
+  strbuf_add_string(output->json, "null");
+  return true;
+}
+
+// Writes what an Any holds, with its type in front.
+static bool write_any(struct output *output, const struct contract_message *any, struct slice wire)
+{
+  struct slot slots[2] = {0};
+  if (!slots_collect(any, wire, slots))
+    return false;
+  if (slots[0].bytes.size == 0 && slots[1].bytes.size == 0) {
+    strbuf_add_string(output->json, "{}");
+    return true;
+  }
+  const struct contract_message *message = any_type(any, slots[0].bytes);
+  strbuf_add_string(output->json, "{\"@type\":");
+  if (message == NULL || !jsontext_write_text(output->json, slots[0].bytes))
+    return false;
+  bool written;
+  if (well_known_is_object(message->well_known)) {
+    output->depth++;
+    written = output->depth <= CONTRACT_MAX_DEPTH + 1 && write_members(output, message, slots[1].bytes, false);
+    output->depth--;
+  } else {
+    strbuf_add_string(output->json, ",\"value\":");
+    written = json_write_message(output, message, slots[1].bytes);
+  }
+  strbuf_add_byte(output->json, '}');
+  return written;
+}
+
+enum status transcode_wire_to_json_as(const struct contract_message *message, struct slice wire,
+                                      const struct transcode_profile *profile, struct strbuf *json)
+{
+  size_t before = json->size;
+  struct output output = {.json = json, .omits_defaults = profile->omits_defaults};
+  return json_finish(json_write_message(&output, message, wire), before, json);
 }
 
 enum status transcode_body_to_json(const struct transcode_body *body, struct strbuf *json)
 {
   size_t before = json->size;
-  bool written = body->field == NULL ? write_any_message(body->message, body->wire, json)
-                                     : write_field_of(body->message, body->field, body->wire, json);
-  return finish(written, before, json);
+  // The message lies around its field.
+  struct output output = {.json = json, .depth = body->field == NULL ? 0 : 1};
+  bool written = body->field == NULL ? json_write_message(&output, body->message, body->wire)
+                                     : write_field_of(&output, body->message, body->field, body->wire);
+  return json_finish(written, before, json);
 }
 
 enum status transcode_wire_to_json(const struct contract_message *message, struct slice wire, struct strbuf *json)
 {
   return transcode_body_to_json(&(struct transcode_body){.message = message, .wire = wire}, json);
-}
-
-// ---- in pieces ----
-
-struct transcode_pieces {
-  const struct contract_message *message;
-  const struct contract_field *only;  // the field whose value is written; NULL: all of the message is
-  struct slice wire;
-  struct strbuf *json;
-  size_t before;         // bytes in `json` that are not this message's
-  bool has_begun;        // the fields are collected
-  size_t place;          // of the field that is written now, or next
-  size_t end;            // behind the place of the last one
-  bool is_first;         // no field has been written
-  bool in_list;          // elements of the field are left in `values`
-  bool is_first_value;   // no element has been written
-  struct values values;  // of the list that is written now
-  struct slot slots[];   // by the fields' places
-};
-
-struct transcode_pieces *transcode_pieces_begin(const struct transcode_body *body, struct arena *arena,
-                                                struct strbuf *json)
-{
-  const struct contract_message *message = body->message;
-  struct transcode_pieces *pieces =
-      arena_zalloc(arena, sizeof(*pieces) + message->field_count * sizeof(pieces->slots[0]));
-  pieces->message = message;
-  pieces->only = body->field;
-  pieces->wire = body->wire;
-  pieces->json = json;
-  pieces->before = json->size;
-  pieces->place = body->field == NULL ? 0 : field_place(message, body->field);
-  pieces->end = body->field == NULL ? message->field_count : pieces->place + 1;
-  // JSON is mostly a little longer than the wire bytes, and what is reserved costs less than what is grown.
-  if (json->max_size == 0)
-    (void)strbuf_reserve(json, body->wire.size + body->wire.size / 8);
-  return pieces;
-}
-
-// Begins the field of this place, and writes all of it where it is no list.
-static bool begin_field(struct transcode_pieces *pieces)
-{
-  const struct contract_field *field = &pieces->message->fields[pieces->place];
-  const struct slot *slot = &pieces->slots[pieces->place];
-  bool is_bare = pieces->only != NULL;
-  if (!is_bare && is_left_out(field, slot)) {
-    pieces->place++;
-    return true;
-  }
-  if (!is_bare)
-    write_key(message_index(pieces->message)->keys[pieces->place], pieces->json, &pieces->is_first);
-  if (!field->repeated || field->is_map || slot->count == 0) {
-    pieces->place++;
-    return is_bare ? write_bare_field(field, slot, pieces->json) : write_field(field, slot, pieces->json);
-  }
-  strbuf_add_byte(pieces->json, '[');
-  pieces->values = slot_values(slot, field);
-  pieces->in_list = true;
-  pieces->is_first_value = true;
-  return true;
-}
-
-static bool write_next_element(struct transcode_pieces *pieces)
-{
-  struct wire_field item;
-  if (next_value(&pieces->values, &item))
-    return write_element(&pieces->message->fields[pieces->place], &item, pieces->json, &pieces->is_first_value);
-  strbuf_add_byte(pieces->json, ']');
-  pieces->in_list = false;
-  pieces->place++;
-  return true;
-}
-
-static bool begin_message(struct transcode_pieces *pieces)
-{
-  pieces->has_begun = true;
-  pieces->is_first = true;
-  if (pieces->only == NULL)
-    strbuf_add_byte(pieces->json, '{');
-  return collect(pieces->message, pieces->wire, pieces->slots);
-}
-
-// Writes the next value, however large it is.
-static bool write_next(struct transcode_pieces *pieces, bool *is_done)
-{
-  if (!pieces->has_begun)
-    return begin_message(pieces);
-  if (pieces->in_list)
-    return write_next_element(pieces);
-  if (pieces->place < pieces->end)
-    return begin_field(pieces);
-  if (pieces->only == NULL)
-    strbuf_add_byte(pieces->json, '}');
-  *is_done = true;
-  return true;
-}
-
-static bool is_written_at_once(const struct contract_message *message)
-{
-  return message->well_known != CONTRACT_PLAIN && message->well_known != CONTRACT_EMPTY;
-}
-
-enum status transcode_pieces_write(struct transcode_pieces *pieces, size_t max_bytes, bool *is_done)
-{
-  struct strbuf *json = pieces->json;
-  size_t from = json->size;
-  bool written = true;
-  *is_done = is_written_at_once(pieces->message);
-  if (*is_done)
-    written = write_any_message(pieces->message, pieces->wire, json);
-  while (written && !json->failed && !*is_done && json->size - from < max_bytes)
-    written = write_next(pieces, is_done);
-  return finish(written, pieces->before, json);
 }

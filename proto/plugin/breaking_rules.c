@@ -59,6 +59,7 @@ void compare_rules(struct comparison *comparison, const struct pair *pair, const
        "send larger numbers are refused"},
       {new->format != FORMAT_NONE &&new->format != old->format, "format was added or changed",
        "send other texts are refused"},
+      {new->defined_only && !old->defined_only, "defined_only was added", "send other numbers are refused"},
       {lost_value(old, new), "one_of accepts less", "send the other values are refused"},
   };
   for (size_t i = 0; i < ARRAY_LEN(table); i++)

@@ -59,6 +59,7 @@ static void emit_field_rules(struct strbuf *out, const struct field_rules *rules
   emit_flag(out, "output_only", rules->output_only);
   emit_flag(out, "immutable", rules->immutable);
   emit_flag(out, "secret", rules->secret);
+  emit_flag(out, "defined_only", rules->defined_only);
   emit_format(out, rules->format);
   emit_count(out, "min_length", rules->min_length);
   emit_count(out, "max_length", rules->max_length);

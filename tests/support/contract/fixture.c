@@ -29,6 +29,7 @@ static const char *const IMPORTS[][2] = {
     {"google.protobuf.FieldMask", "google/protobuf/field_mask.proto"},
     {"google.protobuf.Int64Value", "google/protobuf/wrappers.proto"},
     {"google.protobuf.StringValue", "google/protobuf/wrappers.proto"},
+    {"google.protobuf.Struct", "google/protobuf/struct.proto"},
 };
 
 struct slice fixture_read_file(const char *path)

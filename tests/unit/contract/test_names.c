@@ -72,12 +72,12 @@ Test(names, of_every_length_are_told_apart_by_any_one_letter)
   }
 }
 
-Test(names, of_the_largest_message_are_all_found)
+Test(names, of_a_large_message_are_all_found)
 {
   struct strbuf fields;
   strbuf_init(&fields, 0);
   for (unsigned i = 0; i < 256; i++)
-    strbuf_printf(&fields, "string field_%u_of_the_largest_message = %u;", i, 3 * i + 1);
+    strbuf_printf(&fields, "string field_%u_of_a_large_message = %u;", i, 3 * i + 1);
   const struct contract_message *message = message_of(strbuf_cstring(&fields));
   expect_found(message, 256);
   cr_expect_null(contract_field_by_number(message, 0));
@@ -85,6 +85,32 @@ Test(names, of_the_largest_message_are_all_found)
   cr_expect_null(contract_field_by_number(message, 3 * 255 + 2));
   cr_expect_null(contract_field_by_number(message, UINT32_MAX));
   strbuf_free(&fields);
+}
+
+Test(names, there_may_be_any_number_of_fields)
+{
+  enum { FIELDS = 2000 };
+  struct strbuf fields;
+  strbuf_init(&fields, 0);
+  for (unsigned i = 0; i < FIELDS; i++)
+    strbuf_printf(&fields, "string f%u_of_many = %u;", i, 1000 + 7 * i);
+  const struct contract_message *message = message_of(strbuf_cstring(&fields));
+  expect_found(message, FIELDS);
+  cr_expect_null(contract_field_by_number(message, 999));
+  cr_expect_null(contract_field_by_number(message, 1001));
+  cr_expect_null(contract_field_by_number(message, 1000 + 7 * FIELDS));
+  strbuf_free(&fields);
+}
+
+Test(names, fields_may_have_any_number)
+{
+  const struct contract_message *message = message_of(
+      "string one = 1; string two = 1023; string three = 1024; string four = 18999; string five = 536870911;");
+  expect_found(message, 5);
+  cr_expect_null(contract_field_by_number(message, 1022));
+  cr_expect_null(contract_field_by_number(message, 1025));
+  cr_expect_null(contract_field_by_number(message, 536870910));
+  cr_expect_null(contract_field_by_number(message, 536870912));
 }
 
 Test(names, a_message_without_fields_has_none)

@@ -191,18 +191,22 @@ Test(validate, bytes_are_measured_in_bytes)
   expect_value(&bytes.base, AT_LEAST_5, "");
 }
 
-Test(validate, enum_values_must_be_known)
+Test(validate, numbers_of_enums_are_known_where_a_rule_says_so)
 {
   static const char *const NAMES[] = {"code", "reason", "detail"};
-  static const struct message_field_rules FIELDS[3] = {{.rules = {.required = true}}};
+  static const struct message_field_rules FIELDS[3] = {{.rules = {.required = true, .defined_only = true}}};
+  static const struct message_field_rules OPEN[3] = {{.rules = {.required = true}}};
   const struct message_rules table = {
       .descriptor = &bulkhead__v1__method_error__descriptor, .fields = FIELDS, .shown_names = NAMES};
+  const struct message_rules open = {
+      .descriptor = &bulkhead__v1__method_error__descriptor, .fields = OPEN, .shown_names = NAMES};
   Bulkhead__V1__MethodError error = BULKHEAD__V1__METHOD_ERROR__INIT;
   expect_struct(&table, &error.base, "code: is required");
   error.code = BULKHEAD__V1__CODE__CODE_NOT_FOUND;
   expect_struct(&table, &error.base, "");
   error.code = (Bulkhead__V1__Code)99;
   expect_struct(&table, &error.base, "code: is not a value that is known here");
+  expect_struct(&open, &error.base, "");
 }
 
 // ---- messages and lists ----

@@ -15,12 +15,14 @@ Test(plugin, generated_code_compiles_with_protoc_c_and_says_what_the_contract_sa
   int code = command_run(
       &output,
       "set -e; o=%s; i='-I" DATA "/good -Iproto -I/usr/include'; "
-      "p=%s/protoc-gen-bulkhead; f='odd/v1/names.proto odd/v1/shared.proto odd/v1/presence.proto'; "
+      "p=%s/protoc-gen-bulkhead; f='odd/v1/names.proto odd/v1/shared.proto odd/v1/presence.proto odd/v1/contents.proto "
+      "odd/v1/old.proto'; "
       "protoc $i --include_imports --descriptor_set_out=$o/set $f; "
       "protoc --descriptor_set_in=$o/set --plugin=protoc-gen-bulkhead=$p --bulkhead_out=$o $f; "
       "$p plain $o/set > $o/plain; "
       "protoc-c --descriptor_set_in=$o/plain --c_out=$o $f bulkhead/v1/options.proto "
-      "google/protobuf/empty.proto google/protobuf/field_mask.proto google/protobuf/descriptor.proto; "
+      "google/protobuf/empty.proto google/protobuf/field_mask.proto google/protobuf/descriptor.proto "
+      "google/protobuf/any.proto google/protobuf/struct.proto; "
       "cc -std=gnu11 -Wall -Wextra -Wno-missing-braces -Werror -I. -I$o -o $o/probe " DATA "/probe.c $o/odd/v1/*.c "
       "$o/bulkhead/v1/*.c $o/google/protobuf/*.c -lprotobuf-c; $o/probe",
       folder, command_bin());

@@ -119,7 +119,9 @@ Test(json, bools_strings_bytes_enums)
   expect_part("{}", "\"colour\":\"COLOUR_UNSPECIFIED\"");
   expect_violation("{\"colour\":\"RED\"}",
                    "colour: must be one of: COLOUR_UNSPECIFIED, COLOUR_BLUE, COLOUR_RED, COLOUR_DARK");
-  expect_violation("{\"colour\":2}",
+  expect_part("{\"colour\":2}", "\"colour\":2,");
+  expect_part("{\"colours\":[-1,99]}", "\"colours\":[\"COLOUR_DARK\",99]");
+  expect_violation("{\"colour\":2147483648}",
                    "colour: must be one of: COLOUR_UNSPECIFIED, COLOUR_BLUE, COLOUR_RED, COLOUR_DARK");
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "odd/v1/contents.bh.h"
 #include "odd/v1/names.bh.h"
 #include "odd/v1/presence.bh.h"
 #include "odd/v1/shared.bh.h"
@@ -160,6 +161,23 @@ static void check_rules(void)
   EXPECT(odd_v1_label_rules.fields[0].rules.max_length == 7);
 }
 
+static void check_contents(void)
+{
+  const struct message_rules *tree = &odd_v1_tree_rules;
+  EXPECT(rules_of(tree, "children")->message == tree);
+  EXPECT(rules_of(tree, "named")->message == &odd_v1_tree_named_entry_rules);
+  EXPECT(rules_of(&odd_v1_tree_named_entry_rules, "value")->message == tree);
+  // The rules of a message in a circle are those that all messages of the circle have.
+  EXPECT(rules_of(tree, "ping")->message == &odd_v1_ping_rules);
+  EXPECT(rules_of(&odd_v1_pong_rules, "ping")->message == &odd_v1_ping_rules);
+  EXPECT(rules_of(&odd_v1_pong_rules, "tree")->message == tree);
+  const struct message_rules *contents = &odd_v1_contents_rules;
+  EXPECT(rules_of(contents, "any")->message == NULL && rules_of(contents, "object")->message == NULL);
+  EXPECT(rules_of(contents, "old")->message == NULL);
+  EXPECT(!rules_of(contents, "any_colour")->rules.defined_only);
+  EXPECT(rules_of(contents, "known_colour")->rules.defined_only);
+}
+
 static void check_methods(void)
 {
   const struct rpc_service *service = &odd_v1_httpservice2;
@@ -252,6 +270,7 @@ int main(void)
   check_oneofs();
   check_maps();
   check_rules();
+  check_contents();
   check_methods();
   check_calls();
   check_streams();
