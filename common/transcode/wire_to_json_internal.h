@@ -62,8 +62,7 @@ static inline struct values slot_values(const struct slot *slot, const struct co
   return (struct values){.reader = {.next = slot->first, .end = slot->last}, .number = field->number};
 }
 
-// Marks the entries of a map that a later one with the same key replaces: a bool for each entry, to be freed. NULL where none
-// can be.
+// Marks the entries of a map that a later one with the same key replaces: a bool for each, to be freed. NULL: none is.
 bool *slot_find_replaced(const struct contract_field *field, const struct slot *slot);
 
 // ---- wire_to_json.c ----
