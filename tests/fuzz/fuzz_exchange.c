@@ -2,12 +2,14 @@
 //
 //   METHOD path?query \n (Header: value \n)* \n body
 //
-// With "Content-Type: application/grpc" it is a call of gRPC. "Authorization: valid" stands for a good token. The
+// Content types and paths choose the protocol, as clients do: REST, gRPC, gRPC-Web or Connect. "Authorization: valid"
+// stands for a good token. The
 // service's answer is taken from the request as well: the header "Answer" is the status code's number, and the body
 // what the service sent. Every exchange must end in a reply that can be sent: a known status, JSON that can be read,
 // headers without control characters; and a 5xx only for what the service answered.
 #include <string.h>
 
+#include "common/base/codec.h"
 #include "common/base/jsontext_reader.h"
 #include "common/base/wire.h"
 #include "common/security/key.h"
@@ -186,6 +188,34 @@ static void check_grpc(const struct exchange_reply *reply)
   CHECK((reply->body.size == 0) == reply->has_no_body);
 }
 
+// Takes a frame off the front and returns its first byte.
+static unsigned char cut_frame(struct slice *body)
+{
+  CHECK(body->size >= 5);
+  const unsigned char *prefix = (const unsigned char *)body->data;
+  size_t size = (size_t)prefix[1] << 24 | (size_t)prefix[2] << 16 | (size_t)prefix[3] << 8 | prefix[4];
+  CHECK(size <= body->size - 5);
+  *body = slice_skip(*body, 5 + size);
+  return *prefix;
+}
+
+// Expects a message at most, and then a status.
+static void check_grpc_web(const struct exchange_reply *reply)
+{
+  struct strbuf bytes;
+  strbuf_init(&bytes, 0);
+  struct slice body = reply->body;
+  if (slice_starts_with(reply->content_type, SLICE("application/grpc-web-text"))) {
+    CHECK(base64_decode(body, &bytes));
+    body = strbuf_slice(&bytes);
+  }
+  CHECK(reply->http_status == 200 && !reply->has_no_body && reply->trailers.count == 0);
+  unsigned char first = cut_frame(&body);
+  CHECK(first == 0x80 || (first == 0 && cut_frame(&body) == 0x80));
+  CHECK(body.size == 0);
+  strbuf_free(&bytes);
+}
+
 static void check_fields(const struct exchange_headers *list)
 {
   for (size_t i = 0; i < list->count; i++)
@@ -202,7 +232,14 @@ static void check_reply(const struct exchange_reply *reply, bool service_failed)
     check_grpc(reply);
     return;
   }
+  if (slice_starts_with(reply->content_type, SLICE("application/grpc-web"))) {
+    check_grpc_web(reply);
+    return;
+  }
   CHECK(reply->http_status >= 200 && reply->http_status < 600);
+  // A message of Connect may have no bytes.
+  if (slice_equal(reply->content_type, SLICE("application/proto")))
+    return;
   CHECK((reply->body.size == 0) == (reply->http_status == 204 || reply->http_status == 304));
   if (reply->body.size > 0)
     check_json(reply->body);
