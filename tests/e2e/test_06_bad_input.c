@@ -203,10 +203,10 @@ Test(e2e_06_bad_input, no_body_is_an_empty_message)
 {
   struct account ada = account_create();
   struct http_request request = {.method = "POST", .path = "/v1/auth/sessions:revokeOthers", .token = ada.token};
-  ASSERT_STATUS(http_send(&request), 200);
+  ASSERT_STATUS(http_send(&request), 204);
   request.body = "";
   request.headers[0] = "Transfer-Encoding: chunked";
-  ASSERT_STATUS(http_send(&request), 200);
+  ASSERT_STATUS(http_send(&request), 204);
   request = (struct http_request){.method = "POST", .path = "/v1/items", .token = ada.token};
   ASSERT_PROBLEM(http_send(&request), 400, "INVALID_ARGUMENT");
   request = (struct http_request){.method = "PATCH", .path = "/v1/users/me", .token = ada.token};
