@@ -98,7 +98,7 @@ static void write_query_parameters(struct openapi *api, const struct contract_bi
       write_query_parameters(api, binding, field->message, path, depth + 1);
       continue;
     }
-    if (field->type == CONTRACT_MESSAGE && (field->repeated || !openapi_is_one_value(field->message)))
+    if (field->type == CONTRACT_MESSAGE && !openapi_is_one_value(field->message))
       continue;
     begin_parameter(api, openapi_parameter_name(api, path, depth + 1), "query", field->absence != NULL);
     end_parameter(api, field);

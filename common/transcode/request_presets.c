@@ -178,7 +178,7 @@ static bool is_parameter(const struct contract_binding *binding, const struct pr
   if (leaf->type != CONTRACT_MESSAGE)
     return true;
   enum contract_well_known kind = leaf->message->well_known;
-  return !leaf->repeated && (kind == CONTRACT_WRAPPER || well_known_is_text(kind));
+  return kind == CONTRACT_WRAPPER || well_known_is_text(kind);
 }
 
 // What is wrong with a name that is no parameter.

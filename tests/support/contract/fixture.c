@@ -60,6 +60,15 @@ static struct slice fixture_compile_file(const char *folder, const char *name)
   return set;
 }
 
+// Whether the text names something of the import at this place, and no import before it is the same file.
+static bool is_imported(const char *text, size_t place)
+{
+  for (size_t i = 0; i < place; i++)
+    if (strcmp(IMPORTS[i][1], IMPORTS[place][1]) == 0 && strstr(text, IMPORTS[i][0]) != NULL)
+      return false;
+  return strstr(text, IMPORTS[place][0]) != NULL;
+}
+
 struct slice fixture_compile(const char *text)
 {
   char folder[] = "/tmp/bulkhead-contract-XXXXXX";
@@ -69,7 +78,7 @@ struct slice fixture_compile(const char *text)
   cr_assert(file != NULL);
   fputs(HEAD, file);
   for (size_t i = 0; i < ARRAY_LEN(IMPORTS); i++)
-    if (strstr(text, IMPORTS[i][0]) != NULL)
+    if (is_imported(text, i))
       fprintf(file, "import \"%s\";\n", IMPORTS[i][1]);
   fputs(text, file);
   fclose(file);

@@ -173,6 +173,22 @@ Test(openapi, a_rest_in_the_middle_is_a_parameter)
   cr_assert(holds(parameters, "\"segment3\""));
 }
 
+Test(openapi, lists_of_well_known_types_are_parameters)
+{
+  struct slice json = write_document(
+      load_contract("service S { rpc Get(Q) returns (Q) { option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};"
+                    " option (google.api.http) = {get: \"/v1/q\"}; } }\n"
+                    "message Q { repeated google.protobuf.Timestamp times = 1; repeated Part parts = 2; "
+                    "google.protobuf.Empty e = 3; }\n"
+                    "message Part { string name = 1; }\n"));
+  struct slice parameters = VALUE(json, "paths", "/v1/q", "get", "parameters");
+  cr_expect(holds(parameters, "{\"name\":\"times\",\"in\":\"query\",\"schema\":{\"type\":\"array\",\"items\":{\"type\":"
+                              "\"string\",\"format\":\"date-time\"}}}"),
+            SLICE_FMT, SLICE_ARG(parameters));
+  cr_expect_not(holds(parameters, "parts"));
+  cr_expect_not(holds(parameters, "\"e\""));
+}
+
 Test(openapi, a_route_for_any_method_is_an_operation_of_each_that_is_free)
 {
   struct slice json = write_document(load_contract(
