@@ -330,10 +330,10 @@ static enum status merge_change(struct change *change, ProtobufCMessage *message
   status = resource_patch_apply(call, resource, &change->patch, message, &body);
   if (status != STATUS_OK)
     return status;
-  const char *unknown = resource_merge(message, body, change->patch.mask, resource->update, &change->differs);
-  if (unknown != NULL) {
-    call_violation(call, "updateMask",
-                   arena_printf(call_arena(call), "names no field of %s: %s", resource->article, unknown));
+  const struct resource_merging merge = {.update = resource->update, .arena = call_arena(call)};
+  const char *wrong = resource_merge(message, body, change->patch.mask, &merge, &change->differs);
+  if (wrong != NULL) {
+    call_violation(call, "updateMask", arena_printf(merge.arena, "names no field of %s: %s", resource->article, wrong));
     return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_UPDATE_MASK", "the update mask is not valid");
   }
   return resource->check == NULL || !change->differs ? STATUS_OK : resource->check(call, message);

@@ -102,10 +102,17 @@ enum status resource_check_state(struct call *call, const struct resource *resou
                                  const char *if_match, const char *if_none_match) MUST_CHECK;
 // True where the caller has named the state that it wants to change, in If-Match or in the body.
 bool resource_is_conditional(const char *if_match, const char *body_etag);
+// What a merge needs beside the messages: the query that writes the result, and memory for messages inside it.
+struct resource_merging {
+  const struct query *update;
+  struct arena *arena;
+};
 // Copies the fields that the mask (a google.protobuf.FieldMask) names and `update` writes (AIP-134): all of them for an
-// absent mask or "*", none for an empty one. A field that the update does not write may be named and stays. Tells
-// whether a field differed. Returns the path that is no field of the message, or NULL.
+// absent mask or "*", none for an empty one. A path may lead to a field inside a message, "owner.name", and the others
+// of that message stay; lists, maps and Google's messages are replaced as a whole. A field of a oneof that is set takes
+// the place of the one that was. A field that the update does not write may be named and stays. Tells whether a field
+// differed. Returns the path that is no field of the message, or NULL.
 const char *resource_merge(ProtobufCMessage *to, const ProtobufCMessage *from, const ProtobufCMessage *mask,
-                           const struct query *update, bool *differs);
+                           const struct resource_merging *merging, bool *differs);
 
 #endif

@@ -135,10 +135,18 @@ static bool read_value(struct decoder *decoder, const struct contract_field *fie
   return whole;
 }
 
+// Whether the field holds a JSON object whose members are no fields of a contract.
+static bool holds_any_object(const struct contract_field *field)
+{
+  return field_is_message(field, CONTRACT_STRUCT) || field_is_message(field, CONTRACT_VALUE) ||
+         field_is_message(field, CONTRACT_ANY);
+}
+
 // Whether a merge patch changes members of the object that comes next, instead of the field as a whole.
 static bool merges_next(const struct decoder *decoder, const struct contract_field *field)
 {
-  bool is_open = field->is_map || (!field->repeated && field->rules.format == FORMAT_JSON_OBJECT);
+  bool is_open =
+      field->is_map || (!field->repeated && (field->rules.format == FORMAT_JSON_OBJECT || holds_any_object(field)));
   struct jsontext_reader ahead = decoder->reader;
   return decoder->merge_patch && is_open && jsontext_read(&ahead) == JSONTEXT_OBJECT_BEGIN;
 }
@@ -156,6 +164,13 @@ static bool names_resource(const struct decoder *decoder, const struct message_t
   return method_names_field(decoder->whole, path, target->scope + 1);
 }
 
+// Whether services can change single members of the object: those of a text of the message that is updated, which the
+// mask names for them.
+static bool merges_members(const struct level *level, const struct contract_field *field, bool gathers)
+{
+  return gathers && field->type == CONTRACT_STRING && !field->is_map && level->target->place == NULL;
+}
+
 static bool read_known(struct decoder *decoder, struct level *level, const struct contract_field *field,
                        const struct message_target *inside)
 {
@@ -167,7 +182,7 @@ static bool read_known(struct decoder *decoder, struct level *level, const struc
     return jsontext_skip_value(&decoder->reader, NULL);
   bool gathers = target->mask.kind == MASK_GIVEN;
   bool merges = merges_next(decoder, field);
-  if (merges && (field->is_map || !gathers)) {
+  if (merges && !merges_members(level, field, gathers)) {
     decoder_report(decoder, inside->place,
                    "is replaced as a whole, which a merge patch cannot say; send it as application/json, or null to "
                    "empty it");
@@ -234,8 +249,9 @@ static bool read_object(struct decoder *decoder, struct level *level)
       return false;
   if (token != JSONTEXT_OBJECT_END)
     return false;
-  // An update with {} empties the message as a whole, unless it is a merge patch.
-  if (level->members == 0 && !decoder->merge_patch && target->mask.kind == MASK_GIVEN && target->place != NULL) {
+  // An update with {} empties the message as a whole, unless it is a merge patch. Google's messages are named already.
+  if (level->members == 0 && !decoder->merge_patch && target->mask.kind == MASK_GIVEN && target->place != NULL &&
+      target->message->well_known == CONTRACT_PLAIN) {
     add_to_mask(decoder, target->place, SLICE(""));
     level->mask.kind = MASK_ALL;
   }
