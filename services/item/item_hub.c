@@ -356,7 +356,9 @@ void item_hub_join(struct item_hub *hub, struct item_watcher *watcher, struct it
   watcher->from = from;
   list_append(&hub->watchers, &watcher->node);
   hub->watcher_count++;
-  look_at(hub, 0);
+  // Without watchers the hub sleeps also where it has been told of a change.
+  hub->look_us = 0;
+  wake(hub->asleep);
 }
 
 void item_hub_leave(struct item_hub *hub, struct item_watcher *watcher)

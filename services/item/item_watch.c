@@ -209,7 +209,8 @@ enum status item_watch(struct call *call, const Item__V1__WatchItemsRequest *req
   list_init(&watch->watcher.node);
   uint64_t early_ms = deadline_left_ms(task_deadline_us(), clock_now_us()) / END_PART;
   watch->end_us = task_deadline_us() - (early_ms < END_MAX_MS ? early_ms : END_MAX_MS) * MS_AS_US;
-  enum status status = join(watch, request->resume_token);
+  bool is_reopened = *request->last_event_id != '\0';
+  enum status status = join(watch, is_reopened ? request->last_event_id : request->resume_token);
   if (status == STATUS_OK)
     status = tell_news(watch);
   item_hub_leave(watch->hub, &watch->watcher);
