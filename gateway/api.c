@@ -26,14 +26,14 @@ static bool has_service(const struct api *api, const char *service)
 
 static void collect_services(struct api *api)
 {
-  size_t bindings = contract_binding_count(api->contract);
-  api->services = calloc(bindings + 1, sizeof(*api->services));
+  size_t methods = contract_method_count(api->contract);
+  api->services = calloc(methods + 1, sizeof(*api->services));
   CHECK(api->services != NULL);
   api->services[api->service_count++] = KEYS_SERVICE;
-  for (size_t i = 0; i < bindings; i++) {
-    const char *service = contract_binding(api->contract, i)->method->service;
-    if (!has_service(api, service))
-      api->services[api->service_count++] = service;
+  for (size_t i = 0; i < methods; i++) {
+    const struct contract_method *method = contract_method(api->contract, i);
+    if (method->policy.access != ACCESS_INTERNAL && !has_service(api, method->service))
+      api->services[api->service_count++] = method->service;
   }
 }
 
@@ -114,9 +114,12 @@ enum status api_load_file(const char *path, struct api **out, struct error *erro
 uint32_t api_longest_call_ms(const struct api *api)
 {
   uint32_t longest_ms = 0;
-  for (size_t i = 0; i < contract_binding_count(api->contract); i++)
-    if (contract_binding(api->contract, i)->method->timeout_ms > longest_ms)
-      longest_ms = contract_binding(api->contract, i)->method->timeout_ms;
+  for (size_t i = 0; i < contract_method_count(api->contract); i++) {
+    const struct contract_method *method = contract_method(api->contract, i);
+    bool streams = method->client_streams || method->server_streams;
+    if (method->policy.access != ACCESS_INTERNAL && !streams && method->timeout_ms > longest_ms)
+      longest_ms = method->timeout_ms;
+  }
   return longest_ms;
 }
 

@@ -134,7 +134,7 @@ bool exchange_stream_is_sent(const struct exchange *exchange);
 void exchange_end_stream(struct exchange *exchange);
 // Ends the streams of callers whose tokens are not valid any more; gateway_process calls it.
 void exchange_check_streams(struct gateway *gateway, uint64_t now_us);
-// Ends all streams with UNAVAILABLE, because the process ends.
+// Ends all streams with UNAVAILABLE, and lets no other one begin, because the process ends.
 void exchange_drain_streams(struct gateway *gateway);
 
 // Makes the reply the problem for `http_status`, because the HTTP layer itself refused the request (too large,

@@ -25,10 +25,19 @@ static enum step_result refuse_stream(struct exchange *exchange)
                                                    .retry_after_ms = STREAMS_RETRY_MS});
 }
 
+// How streams are told, open ones and new ones, that the process ends.
+static const struct failure is_ending = {
+    .code = STATUS_UNAVAILABLE,
+    .reason = RPC_NOT_APPLIED,
+    .detail = SLICE_INIT("this gateway process ends; open the stream again, and another one has it"),
+};
+
 enum step_result exchange_open_stream(struct exchange *exchange, uint64_t caller)
 {
   struct gateway *gateway = exchange->gateway;
   struct exchange_stream *stream = &exchange->stream;
+  if (gateway->is_ending)
+    return exchange_fail(exchange, &is_ending);
   if (!stream_counts_take(&gateway->stream_counts, caller, &stream->place))
     return refuse_stream(exchange);
   stream->is_counted = true;
@@ -238,8 +247,7 @@ void exchange_check_streams(struct gateway *gateway, uint64_t now_us)
 
 void exchange_drain_streams(struct gateway *gateway)
 {
+  gateway->is_ending = true;
   while (!list_empty(&gateway->streams))
-    end_stream_with(CONTAINER_OF(gateway->streams.next, struct exchange, stream.node),
-                    &(struct failure){.code = STATUS_UNAVAILABLE,
-                                      .detail = SLICE("this gateway ends; open the stream again, at another one")});
+    end_stream_with(CONTAINER_OF(gateway->streams.next, struct exchange, stream.node), &is_ending);
 }

@@ -59,6 +59,7 @@ struct gateway {
   struct list streams;  // exchange.stream.node, of open streams
   struct stream_counts stream_counts;
   uint64_t next_check_us;  // of the streams' tokens
+  bool is_ending;          // no stream is opened any more
   bool stopped;
 };
 

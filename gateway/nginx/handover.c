@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <ngx_event.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/observe/log.h"
@@ -34,7 +35,10 @@ static struct {
   ngx_cycle_t *cycle;  // NULL: the listeners accept
   ngx_event_t timer;
   ngx_event_t http2_timer;
-  ngx_array_t *kept;  // struct kept_listener; NULL without memory
+  ngx_event_t stream_timer;
+  ngx_atomic_t *loads;         // of the configuration; shared with the master, NULL without memory
+  ngx_atomic_uint_t own_load;  // that this worker has come of
+  ngx_array_t *kept;           // struct kept_listener; NULL without memory
   ngx_event_t last_accepts;
   ngx_connection_t no_connection;          // nginx's debug log reads an fd behind every event
   ngx_event_handler_pt keepalive_handler;  // nginx' own, of an idle connection
@@ -87,6 +91,7 @@ void handover_begin(ngx_cycle_t *cycle)
     if (connections_is_public(&listening[i]) && listening[i].connection->read->active)
       (void)ngx_del_event(listening[i].connection->read, NGX_READ_EVENT, NGX_DISABLE_EVENT);
   handover.cycle = cycle;
+  handover.own_load = handover.loads == NULL ? 0 : *handover.loads;
   handover.no_connection.fd = (ngx_socket_t)-1;
   handover.timer =
       (ngx_event_t){.handler = on_hold_end, .data = &handover.no_connection, .log = cycle->log, .cancelable = 1};
@@ -249,6 +254,43 @@ static void say_goodbye(ngx_connection_t *connection)
   connection->requests = NGX_MAX_INT32_VALUE;
 }
 
+// ---- streams of a worker that shuts down ----
+
+void handover_note_load(void)
+{
+  // What the first load has mapped stays, and workers inherit it.
+  if (handover.loads == NULL) {
+    void *memory = mmap(NULL, sizeof(*handover.loads), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    handover.loads = memory == MAP_FAILED ? NULL : memory;
+  }
+  if (handover.loads != NULL)
+    ++*handover.loads;
+}
+
+// Tells whether other workers have been started in place of this one.
+static bool is_replaced(void)
+{
+  return handover.loads != NULL && *handover.loads != handover.own_load;
+}
+
+static void on_stream_end(ngx_event_t *event)
+{
+  (void)event;
+  exchange_drain_streams(worker_gateway());
+  worker_touch();
+}
+
+// Ends the streams: at once where the gateway stops, so that their clients go to another one; later where a reload has
+// replaced the worker, because all that they would gain is another process of the same gateway.
+static void start_stream_timer(const ngx_cycle_t *cycle)
+{
+  const struct module_conf *module = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_bulkhead_module);
+  // The streams themselves make the worker wait.
+  handover.stream_timer =
+      (ngx_event_t){.handler = on_stream_end, .data = &handover.no_connection, .log = ngx_cycle->log, .cancelable = 1};
+  ngx_add_timer(&handover.stream_timer, is_replaced() ? module->stream_drain : 0);
+}
+
 // ---- the end of a worker ----
 
 static bool is_idle_client(const ngx_connection_t *connection)
@@ -274,6 +316,7 @@ void handover_end(ngx_cycle_t *cycle)
     ngx_add_timer(connections[i].read, IDLE_MS);
   }
   start_http2_timer();
+  start_stream_timer(cycle);
   end_listeners();
 }
 

@@ -22,6 +22,8 @@ static void *create_main_conf(ngx_conf_t *cf)
   struct module_conf *module = ngx_pcalloc(cf->pool, sizeof(*module));
   if (module != NULL)
     module->body_budget = NGX_CONF_UNSET_SIZE;
+  if (module != NULL)
+    module->stream_drain = NGX_CONF_UNSET_MSEC;
   return module;
 }
 
@@ -210,6 +212,12 @@ static ngx_command_t directives[] = {
      .set = ngx_conf_set_size_slot,
      .conf = NGX_HTTP_MAIN_CONF_OFFSET,
      .offset = offsetof(struct module_conf, body_budget)},
+    // How long streams go on in the workers that a reload has replaced; without it, 0.
+    {.name = ngx_string("bulkhead_stream_drain"),
+     .type = NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
+     .set = ngx_conf_set_msec_slot,
+     .conf = NGX_HTTP_MAIN_CONF_OFFSET,
+     .offset = offsetof(struct module_conf, stream_drain)},
     // The origins whose scripts may read the replies of a server, separated by commas; "*" for any, "" for none.
     {.name = ngx_string("bulkhead_cors_origins"),
      .type = NGX_HTTP_SRV_CONF | NGX_CONF_TAKE1,
@@ -338,12 +346,17 @@ static void free_api(void *arg)
   api_free(&module->api);
 }
 
-// Lets workers that shut down end every call, so that worker_shutdown_timeout need not repeat what the contracts say.
-static void bound_shutdown(ngx_conf_t *cf, const struct module_conf *module)
+// Lets workers that shut down end every call, and the streams, so that worker_shutdown_timeout need not repeat what the
+// contracts say.
+static void bound_shutdown(ngx_conf_t *cf, struct module_conf *module)
 {
   ngx_core_conf_t *core = (ngx_core_conf_t *)ngx_get_conf(cf->cycle->conf_ctx, ngx_core_module);
+  ngx_conf_init_msec_value(module->stream_drain, 0);
+  ngx_msec_t longest_ms = api_longest_call_ms(module->api);
+  if (module->stream_drain > longest_ms)
+    longest_ms = module->stream_drain;
   if (core->shutdown_timeout == NGX_CONF_UNSET_MSEC)
-    core->shutdown_timeout = api_longest_call_ms(module->api) + SHUTDOWN_MARGIN_MS;
+    core->shutdown_timeout = longest_ms + SHUTDOWN_MARGIN_MS;
 }
 
 static ngx_int_t load_contracts(ngx_conf_t *cf)
@@ -383,6 +396,7 @@ static ngx_int_t load_contracts(ngx_conf_t *cf)
 static ngx_int_t master_start(ngx_cycle_t *cycle)
 {
   (void)cycle;
+  handover_note_load();
   if (ngx_inherited || ngx_process == NGX_PROCESS_SIGNALLER)
     return NGX_OK;
   ngx_parent = -1;

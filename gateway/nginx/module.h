@@ -57,7 +57,8 @@ struct module_conf {
   ngx_uint_t metrics_slots;
   ngx_shm_zone_t *address_zone;  // what each client address holds
   ngx_uint_t address_slots;
-  size_t body_budget;  // bytes of bodies, over all workers
+  size_t body_budget;       // bytes of bodies, over all workers
+  ngx_msec_t stream_drain;  // how long streams go on in a worker that a reload has replaced
 };
 
 // The directives of server {}.
@@ -129,8 +130,10 @@ struct address_counts *connections_counts(void);
 void handover_begin(ngx_cycle_t *cycle);
 // Lets a worker accept clients as soon as it can serve them. Cheap; call it whenever that may have changed.
 void handover_serve(void);
-// Takes care of the idle connections of a worker that shuts down, and of those that no worker has accepted. Call it
-// before nginx closes idle connections.
+// Counts a load of the configuration, in the master.
+void handover_note_load(void);
+// Takes care of the idle connections of a worker that shuts down, of those that no worker has accepted, and of streams.
+// Call it before nginx closes idle connections.
 void handover_end(ngx_cycle_t *cycle);
 void handover_install_filter(void);
 

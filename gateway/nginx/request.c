@@ -8,6 +8,8 @@
 
 // What is smaller is not compressed: gzip_min_length of nginx.conf.in.
 #define COMPRESSED_BYTES 1400
+// As much as max_body_bytes of a method may be.
+#define LARGE_BODY_BYTES ((off_t)4 * 1024 * 1024)
 
 // What the module keeps for a request, in the request's pool.
 struct request {
@@ -430,9 +432,17 @@ static void decline_announced_body(ngx_http_request_t *r)
   r->keepalive = 0;
 }
 
+// A body that is larger than any but a stream's is not read to its end for the sake of the next request.
+static void decline_large_body(ngx_http_request_t *r)
+{
+  if (r->headers_in.content_length_n > LARGE_BODY_BYTES && r->stream == NULL)
+    r->keepalive = 0;
+}
+
 ngx_int_t request_send_reply(ngx_http_request_t *r, const struct exchange_reply *reply)
 {
   decline_announced_body(r);
+  decline_large_body(r);
   ngx_int_t rc = ngx_http_discard_request_body(r);
   if (rc != NGX_OK)
     return rc;

@@ -18,6 +18,8 @@ each_setting() {
   "$1" HTTPS_PORT 1..65535 "${HTTPS_LISTEN:+${HTTPS_LISTEN##*:}}" "the port that clients know; not set: that of HTTPS_LISTEN"
   "$1" HSTS_MAX_AGE 0..4294967295 31536000 "seconds for which browsers come by HTTPS only"
   "$1" CORS_ORIGINS origins "" "origins whose scripts may read replies"
+  "$1" STREAM_DRAIN 0..86400 3600 "for how many seconds streams go on in the processes that a reload has replaced; then they end, and their
+      clients open them again"
   "$1" RATE_READ rate "200/s burst 400" "reads of one user, or of one address without a token"
   "$1" RATE_WRITE rate "50/s burst 100" "writes of the same"
   "$1" RATE_EXPENSIVE rate "20/s burst 40" "searches and batches of the same"
