@@ -3,6 +3,7 @@
 #include "common/base/compiler.h"
 #include "common/base/hash.h"
 #include "common/contract/builder_internal.h"
+#include "common/contract/reserved_pages_internal.h"
 #include "common/contract/routes_internal.h"
 
 // A node with more literals than these has a table of them.
@@ -136,6 +137,12 @@ static void add_binding(struct contract_builder *builder, const struct contract_
   struct path_template path;
   // build_bindings keeps only paths that are templates.
   CHECK(path_template_parse(slice_from_string(binding->path), &path) == NULL);
+  const char *hidden = find_hiding_page(builder->contract, &path, &builder->scratch);
+  if (hidden != NULL) {
+    diagnostics_add(builder->diagnostics, &binding->place, element, "%s %s: %s; choose another path",
+                    binding->http_method, binding->path, hidden);
+    return;
+  }
   struct route_entry *entry = arena_alloc(arena, sizeof(*entry));
   *entry = (struct route_entry){.binding = binding,
                                 .verb = path.verb,
