@@ -443,7 +443,10 @@ $(FUZZERS:%=$(OUT)/bin/%): $(OUT)/bin/%: $(OUT)/obj/tests/fuzz/%.o $(TEST_SUPPOR
 	@mkdir -p $(@D)
 	@$(link) -fsanitize=fuzzer $(SERVICE_LIBS) $(LIBS_gateway)
 .PHONY: fuzzers
-fuzzers: $(FUZZERS:%=$(OUT)/bin/%) $(PROTOSET)
+fuzzers: $(FUZZERS:%=$(OUT)/bin/%) $(PROTOSET) $(OUT)/fuzz-open.protoset
+$(OUT)/fuzz-open.protoset: tests/fuzz/open.proto
+	@mkdir -p $(@D)
+	@protoc -Itests/fuzz -I$(PROTO_INCLUDE) --include_imports --descriptor_set_out=$@ $<
 
 # ---- what people call ----
 # make sends SIGTERM to what it has started. A shell in between would die of it alone, so the recipes of what runs for long

@@ -107,7 +107,18 @@ static void measure(struct subject *subject, void (*run)(struct subject *subject
   arena_free(&subject->arena);
 }
 
-static struct slice make_item(void)
+// Makes a text of so many characters, in words.
+static struct slice make_text(size_t size)
+{
+  static const char WORDS[] = "a lamp of brass with a green shade, for desks and reading corners; ";
+  struct strbuf text;
+  strbuf_init(&text, 0);
+  while (text.size < size)
+    strbuf_add_byte(&text, WORDS[text.size % (sizeof(WORDS) - 1)]);
+  return strbuf_slice(&text);
+}
+
+static struct slice make_item(struct slice description)
 {
   struct strbuf wire;
   strbuf_init(&wire, 0);
@@ -115,7 +126,7 @@ static struct slice make_item(void)
   wire_write_bytes(&wire, 2, SLICE(ID));
   wire_write_bytes(&wire, 3, SLICE("LAMP-042"));
   wire_write_bytes(&wire, 4, SLICE("Desk lamp"));
-  wire_write_bytes(&wire, 5, SLICE("A lamp of brass with a green shade, for desks and reading corners."));
+  wire_write_bytes(&wire, 5, description);
   wire_write_bytes(&wire, 6, SLICE("lighting"));
   wire_write_bytes(&wire, 7, SLICE("brass"));
   wire_write_bytes(&wire, 7, SLICE("green"));
@@ -129,11 +140,11 @@ static struct slice make_item(void)
   return strbuf_slice(&wire);
 }
 
-static struct slice make_list(struct slice item)
+static struct slice make_list(struct slice item, unsigned count)
 {
   struct strbuf wire;
   strbuf_init(&wire, 0);
-  for (unsigned i = 0; i < 100; i++)
+  for (unsigned i = 0; i < count; i++)
     wire_write_bytes(&wire, 1, item);
   return strbuf_slice(&wire);
 }
@@ -154,11 +165,27 @@ static struct slice make_batch(void)
   return strbuf_slice(&json);
 }
 
+// Makes the JSON of one item to create.
+static struct slice make_body(struct slice description)
+{
+  struct strbuf json;
+  strbuf_init(&json, 0);
+  strbuf_printf(&json,
+                "{\"sku\":\"LAMP-042\",\"name\":\"Desk lamp\",\"description\":\"" SLICE_FMT
+                "\",\"category\":\"lighting\",\"tags\":[\"brass\",\"green\",\"desk\",\"reading\"],\"price\":\"49.90\","
+                "\"currency\":\"EUR\",\"quantity\":12,\"attributes\":{\"colour\":\"brass\",\"watts\":40}}",
+                SLICE_ARG(description));
+  return strbuf_slice(&json);
+}
+
 int main(void)
 {
   const struct contract *contract = load_contract();
-  struct slice item = make_item();
-  struct slice list = make_list(item);
+  struct slice item = make_item(make_text(66));
+  struct slice list = make_list(item, 100);
+  struct slice large_item = make_item(make_text(810));
+  struct slice large_list = make_list(large_item, 1000);
+  struct slice large_body = make_body(make_text(790));
   struct slice batch = make_batch();
   struct subject route = {
       .name = "route GET item", .contract = contract, .http_method = SLICE("GET"), .path = SLICE("/v1/items/" ID)};
@@ -176,11 +203,21 @@ int main(void)
                            .input = batch};
   struct subject reply = {.name = "reply item", .contract = contract, .input = item};
   struct subject replies = {.name = "reply 100 items", .contract = contract, .input = list};
+  struct subject create = {.name = "request POST item of 1 KB",
+                           .contract = contract,
+                           .http_method = SLICE("POST"),
+                           .path = SLICE("/v1/items"),
+                           .input = large_body};
+  struct subject large_reply = {.name = "reply item of 1 KB", .contract = contract, .input = large_item};
+  struct subject large_replies = {.name = "reply 1,000 items of 1 KB", .contract = contract, .input = large_list};
   measure(&route, run_route);
   measure(&get, run_request);
   measure(&page, run_request);
   measure(&import, run_request);
   measure(&reply, run_reply);
   measure(&replies, run_list_reply);
+  measure(&create, run_request);
+  measure(&large_reply, run_reply);
+  measure(&large_replies, run_list_reply);
   return 0;
 }

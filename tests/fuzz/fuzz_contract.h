@@ -1,4 +1,5 @@
-// For the fuzzers of common/contract: the real contracts, loaded once from BULKHEAD_PROTOSET.
+// For the fuzzers of common/contract: the real contracts, loaded once from BULKHEAD_PROTOSET, and open.proto from
+// FUZZ_OPEN_SET.
 #ifndef BULKHEAD_TESTS_FUZZ_SCHEMA_H
 #define BULKHEAD_TESTS_FUZZ_SCHEMA_H
 
@@ -12,29 +13,50 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static inline struct slice fuzz_read_protoset(struct strbuf *content)
+static inline struct slice fuzz_read_set(const char *variable, struct strbuf *content)
 {
-  const char *path = getenv("BULKHEAD_PROTOSET");
+  const char *path = getenv(variable);
   if (path == NULL || !strbuf_read_file(content, path)) {
-    fputs("BULKHEAD_PROTOSET must name bulkhead.protoset\n", stderr);
+    fprintf(stderr, "%s must name a descriptor set; tests/fuzz/run sets it\n", variable);
     exit(1);
   }
   return strbuf_slice(content);
 }
 
+static inline struct slice fuzz_read_protoset(struct strbuf *content)
+{
+  return fuzz_read_set("BULKHEAD_PROTOSET", content);
+}
+
+static inline struct contract *fuzz_load_set(const char *variable)
+{
+  struct contract *contract;
+  struct strbuf content;
+  struct diagnostics diagnostics;
+  strbuf_init(&content, 0);
+  diagnostics_init(&diagnostics);
+  CHECK(contract_load(fuzz_read_set(variable, &content), &contract, &diagnostics) == STATUS_OK);
+  diagnostics_free(&diagnostics);
+  strbuf_free(&content);
+  return contract;
+}
+
 static inline const struct contract *fuzz_contract(void)
 {
   static struct contract *contract;
-  if (contract == NULL) {
-    struct strbuf content;
-    struct diagnostics diagnostics;
-    strbuf_init(&content, 0);
-    diagnostics_init(&diagnostics);
-    CHECK(contract_load(fuzz_read_protoset(&content), &contract, &diagnostics) == STATUS_OK);
-    diagnostics_free(&diagnostics);
-    strbuf_free(&content);
-  }
+  if (contract == NULL)
+    contract = fuzz_load_set("BULKHEAD_PROTOSET");
   return contract;
+}
+
+static inline const struct contract_message *fuzz_open_message(void)
+{
+  static struct contract *contract;
+  if (contract == NULL)
+    contract = fuzz_load_set("FUZZ_OPEN_SET");
+  const struct contract_message *message = contract_message_by_name(contract, SLICE("fuzz.v1.Open"));
+  CHECK(message != NULL);
+  return message;
 }
 
 static inline const struct contract_message *fuzz_message(const char *full_name)

@@ -65,5 +65,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
   for (size_t i = 0; i < sizeof(MESSAGES) / sizeof(MESSAGES[0]); i++)
     check_message(fuzz_message(MESSAGES[i]), slice_make(data, size));
+  check_message(fuzz_open_message(), slice_make(data, size));
   return 0;
 }
