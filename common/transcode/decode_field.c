@@ -4,26 +4,41 @@
 
 // ---- scalars ----
 
-static void check_scalar(struct decoder *decoder, const struct contract_field *field, const struct scalar *value,
-                         const struct place *place)
+// Whether the profile takes a text that rules refuse for its U+0000.
+static __attribute__((cold, noinline)) bool is_taken_with_nul(const struct contract_field *field,
+                                                              const struct scalar *value)
 {
-  bool has_nul = decoder->profile->takes_nul && field->type == CONTRACT_STRING && value->bytes.size > 0 &&
-                 memchr(value->bytes.data, 0, value->bytes.size) != NULL;
-  if (!has_nul)
-    decoder_report_rule(decoder, place, scalar_check_rules(field, value, &decoder->scratch));
+  return field->type == CONTRACT_STRING && value->bytes.size > 0 &&
+         memchr(value->bytes.data, 0, value->bytes.size) != NULL;
+}
+
+static inline void check_scalar(struct decoder *decoder, const struct contract_field *field, const struct scalar *value,
+                                const struct place *place)
+{
+  if (decoder->profile->takes_nul && is_taken_with_nul(field, value))
+    return;
+  decoder_report_rule(decoder, place, scalar_check_rules(field, value, &decoder->scratch));
+}
+
+// Reports a value that is not one of the field's type, and passes over it.
+static __attribute__((cold, noinline)) bool refuse_scalar(struct decoder *decoder, enum jsontext_token token,
+                                                          const struct place *place, const char *problem,
+                                                          bool has_unknown_name)
+{
+  if (!has_unknown_name || !decoder->profile->ignores_unknown)
+    decoder_report(decoder, place, problem);
+  return decode_skip(decoder, token);
 }
 
 // Reads one scalar; `valid` says whether `value` holds it. Returns false when the JSON is broken.
-static bool read_scalar(struct decoder *decoder, const struct contract_field *field, enum jsontext_token token,
-                        const struct place *place, struct scalar *value, bool *valid)
+static inline bool read_scalar(struct decoder *decoder, const struct contract_field *field, enum jsontext_token token,
+                               const struct place *place, struct scalar *value, bool *valid)
 {
   const char *problem = scalar_from_json(field, token, decoder->reader.text, decoder_memory(decoder), value);
   *valid = problem == NULL;
   if (problem == NULL)
     return true;
-  if (!value->has_unknown_name || !decoder->profile->ignores_unknown)
-    decoder_report(decoder, place, problem);
-  return decode_skip(decoder, token);
+  return refuse_scalar(decoder, token, place, problem, value->has_unknown_name);
 }
 
 static bool is_raw_object(const struct contract_field *field)

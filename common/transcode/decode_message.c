@@ -145,10 +145,12 @@ static bool holds_any_object(const struct contract_field *field)
 // Whether a merge patch changes members of the object that comes next, instead of the field as a whole.
 static bool merges_next(const struct decoder *decoder, const struct contract_field *field)
 {
+  if (!decoder->merge_patch)
+    return false;
   bool is_open =
       field->is_map || (!field->repeated && (field->rules.format == FORMAT_JSON_OBJECT || holds_any_object(field)));
   struct jsontext_reader ahead = decoder->reader;
-  return decoder->merge_patch && is_open && jsontext_read(&ahead) == JSONTEXT_OBJECT_BEGIN;
+  return is_open && jsontext_read(&ahead) == JSONTEXT_OBJECT_BEGIN;
 }
 
 // Whether the client sets a field that else only the service sets, because it names what the request is about. In a
