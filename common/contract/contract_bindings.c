@@ -128,6 +128,19 @@ static void check_body_field(const struct rule_place *place)
            SLICE_ARG(updated->name), place->rule->body, SLICE_ARG(updated->name));
 }
 
+// Checks the body of a request whose message has a JSON form of its own: it comes as a whole.
+static void check_well_known_body(const struct rule_place *place, const char *body)
+{
+  const struct contract_binding *binding = place->binding;
+  const struct contract_message *input = binding->method->input;
+  if (strcmp(body, "*") != 0)
+    refuse(place, "body \"%s\" names a part of %s, whose JSON comes as a whole; write body: \"*\"", body,
+           input->full_name);
+  else if (input->well_known != CONTRACT_EMPTY && binding->variable_count > 0)
+    refuse(place, "the path fills a field of %s, whose JSON comes as a whole in the body; write a path without {}",
+           input->full_name);
+}
+
 static void build_body(const struct rule_place *place)
 {
   struct contract_binding *binding = place->binding;
@@ -140,7 +153,7 @@ static void build_body(const struct rule_place *place)
   if (input == NULL)
     return;
   if (input->well_known != CONTRACT_PLAIN)
-    refuse(place, "the request is %s, which cannot be a body; leave body out, or declare a message", input->full_name);
+    check_well_known_body(place, body);
   if (strcmp(body, "*") == 0) {
     binding->body = CONTRACT_BODY_ALL;
     return;
@@ -175,6 +188,8 @@ bool contract_needs_body(const struct contract_binding *binding)
 {
   if (binding->body == CONTRACT_BODY_NONE)
     return false;
+  if (binding->body == CONTRACT_BODY_ALL && !message_is_object(binding->method->input))
+    return true;
   return strcmp(binding->http_method, "PUT") == 0 || strcmp(binding->http_method, "PATCH") == 0 ||
          (binding->body_field != NULL && binding->body_field->absence != NULL);
 }

@@ -122,6 +122,13 @@ static inline bool method_names_field(const struct contract_method *method, cons
   return false;
 }
 
+// Whether the JSON of the message is an object.
+static inline bool message_is_object(const struct contract_message *message)
+{
+  return message->well_known == CONTRACT_PLAIN || message->well_known == CONTRACT_EMPTY ||
+         message->well_known == CONTRACT_STRUCT || message->well_known == CONTRACT_ANY;
+}
+
 static inline bool field_is_message(const struct contract_field *field, enum contract_well_known kind)
 {
   return field->type == CONTRACT_MESSAGE && !field->is_map && field->message->well_known == kind;

@@ -19,6 +19,11 @@ static const struct contract_field *find_mask_field(const struct contract_bindin
   return input->update_mask;
 }
 
+static bool is_plain(const struct contract_message *message)
+{
+  return message->well_known == CONTRACT_PLAIN || message->well_known == CONTRACT_EMPTY;
+}
+
 static bool decode_body(struct decoder *decoder, struct message_target *target)
 {
   if (target->source == FROM_PRESETS)
@@ -27,6 +32,8 @@ static bool decode_body(struct decoder *decoder, struct message_target *target)
     enum jsontext_token token = jsontext_read(&decoder->reader);
     if (token == JSONTEXT_ERROR)
       return false;
+    if (!is_plain(target->message))
+      return decode_content(decoder, target->message, token, target) && jsontext_read(&decoder->reader) == JSONTEXT_END;
     if (token != JSONTEXT_OBJECT_BEGIN) {
       decoder_report(decoder, NULL, "must be an object");
       return decode_skip(decoder, token);
@@ -58,7 +65,9 @@ static void decode_request(const struct transcode_request *request, struct decod
   // Connect has no empty body in JSON.
   bool needs_body = decoder->whole != NULL || contract_needs_body(binding);
   if (needs_body && request->body.size == 0) {
-    decoder_report(decoder, NULL, "must not be empty: this method takes a JSON body, {} at least");
+    decoder_report(decoder, NULL,
+                   message_is_object(target.message) ? "must not be empty: this method takes a JSON body, {} at least"
+                                                     : "must not be empty: this method takes a JSON value");
     return;
   }
   struct strbuf mask;

@@ -99,7 +99,10 @@ Test(bindings, a_body_is_the_message_or_a_field_that_nothing_else_fills)
                   {"R", "post: \"/f\" body: \"note\"", "names a field that a header fills"},
                   {"R", "post: \"/g\" body: \"nothing\"", "body \"nothing\" is not a field of the request"},
                   {"R", "get: \"/h\" body: \"left\"", "GET has no body"}, {"R", "delete: \"/i\" body: \"*\"", NULL},
-                  {"google.protobuf.Empty", "post: \"/j\" body: \"*\"", "cannot be a body"},
+                  {"google.protobuf.Empty", "post: \"/j\" body: \"*\"", NULL},
+                  {"google.protobuf.Timestamp", "post: \"/l\" body: \"*\"", NULL},
+                  {"google.protobuf.Timestamp", "post: \"/m\" body: \"seconds\"", "whose JSON comes as a whole"},
+                  {"google.protobuf.Timestamp", "post: \"/n/{seconds}\" body: \"*\"", "write a path without {}"},
                   {"google.protobuf.Empty", "post: \"/k\"", NULL});
 }
 

@@ -299,42 +299,6 @@ Test(request, violations_in_a_body_field_are_named_as_in_the_body)
                     ": must not be empty: this method takes a JSON body, {} at least");
 }
 
-Test(request, without_a_body_is_an_empty_message)
-{
-  const struct contract *contract = fixture_contract(
-      "service S { rpc All(R) returns (R) { option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};"
-      " option (google.api.http) = {post: \"/all/{id}\" body: \"*\""
-      " additional_bindings {delete: \"/all/{id}\" body: \"*\"} additional_bindings {put: \"/all/{id}\" body: \"*\"}"
-      " additional_bindings {custom: {kind: \"*\" path: \"/any/{id}\"} body: \"*\"}"
-      " additional_bindings {post: \"/part/{id}\" body: \"part\"} additional_bindings {post: \"/list\" body: \"list\"}"
-      " additional_bindings {post: \"/inside/{part.name}\" body: \"part\"}}; }\n"
-      " rpc Need(N) returns (R) { option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};"
-      " option (google.api.http) = {post: \"/need\" body: \"*\" additional_bindings {post: \"/needed\" body: "
-      "\"part\"}}; } }\n"
-      "message R { string id = 1; Part part = 2; repeated string list = 3; }\n"
-      "message N { string id = 1 [(bulkhead.v1.field).required = true];"
-      " Part part = 2 [(bulkhead.v1.field).required = true]; }\n"
-      "message Part { string name = 1; }\n");
-  expect_json(contract, (struct exchange){.http_method = "POST", .path = "/all/7"}, "{\"id\":\"7\",\"list\":[]}");
-  expect_json(contract, (struct exchange){.http_method = "DELETE", .path = "/all/7"}, "{\"id\":\"7\",\"list\":[]}");
-  expect_json(contract, (struct exchange){.http_method = "PUT", .path = "/any/7"}, "{\"id\":\"7\",\"list\":[]}");
-  expect_json(contract, (struct exchange){.http_method = "POST", .path = "/part/7", .query = "list=a"},
-              "{\"id\":\"7\",\"list\":[\"a\"]}");
-  expect_json(contract, (struct exchange){.http_method = "POST", .path = "/list"}, "{\"id\":\"\",\"list\":[]}");
-  expect_json(contract, (struct exchange){.http_method = "POST", .path = "/inside/x"},
-              "{\"id\":\"\",\"part\":{\"name\":\"x\"},\"list\":[]}");
-  expect_violations(contract, (struct exchange){.http_method = "POST", .path = "/all/7", .query = "list=a"},
-                    "list: is not a parameter that is known here");
-  expect_violations(contract, (struct exchange){.http_method = "POST", .path = "/need"},
-                    "id: is required\npart: is required");
-  static const char NEEDED[] = ": must not be empty: this method takes a JSON body, {} at least";
-  expect_violations(contract, (struct exchange){.http_method = "POST", .path = "/needed", .query = "id=7"}, NEEDED);
-  expect_violations(contract, (struct exchange){.http_method = "PUT", .path = "/all/7"}, NEEDED);
-  // White space is no JSON, but it is no empty body either.
-  expect_violations(contract, (struct exchange){.http_method = "POST", .path = "/all/7", .body = " "},
-                    ": is not valid JSON at line 1, column 2: the text ends where a value must come");
-}
-
 Test(request, if_match)
 {
   static const struct {
