@@ -444,9 +444,9 @@ $(FUZZERS:%=$(OUT)/bin/%): $(OUT)/bin/%: $(OUT)/obj/tests/fuzz/%.o $(TEST_SUPPOR
 	@$(link) -fsanitize=fuzzer $(SERVICE_LIBS) $(LIBS_gateway)
 .PHONY: fuzzers
 fuzzers: $(FUZZERS:%=$(OUT)/bin/%) $(PROTOSET) $(OUT)/fuzz-open.protoset
-$(OUT)/fuzz-open.protoset: tests/fuzz/open.proto
+$(OUT)/fuzz-open.protoset: tests/fuzz/open.proto proto/bulkhead/v1/options.proto
 	@mkdir -p $(@D)
-	@protoc -Itests/fuzz -I$(PROTO_INCLUDE) --include_imports --descriptor_set_out=$@ $<
+	@protoc -Itests/fuzz -Iproto -I$(PROTO_INCLUDE) --include_imports --descriptor_set_out=$@ $<
 
 # ---- what people call ----
 # make sends SIGTERM to what it has started. A shell in between would die of it alone, so the recipes of what runs for long

@@ -49,12 +49,17 @@ static inline const struct contract *fuzz_contract(void)
   return contract;
 }
 
-static inline const struct contract_message *fuzz_open_message(void)
+static inline const struct contract *fuzz_open_contract(void)
 {
   static struct contract *contract;
   if (contract == NULL)
     contract = fuzz_load_set("FUZZ_OPEN_SET");
-  const struct contract_message *message = contract_message_by_name(contract, SLICE("fuzz.v1.Open"));
+  return contract;
+}
+
+static inline const struct contract_message *fuzz_open_message(void)
+{
+  const struct contract_message *message = contract_message_by_name(fuzz_open_contract(), SLICE("fuzz.v1.Open"));
   CHECK(message != NULL);
   return message;
 }
