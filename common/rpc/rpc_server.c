@@ -24,8 +24,7 @@
 // The replies that may wait for a client, in messages of the largest size, before its connection is closed. More than
 // SERVER_CONGESTED_MESSAGES, for the replies of requests that run already.
 #define MAX_UNSENT_MESSAGES 16
-// Streams may last for long: they take this part of the calls in flight at most, and leave the others room.
-#define STREAM_CALLS_PART 2
+#define DEFAULT_STREAMS 2048
 // Requests to vital methods that are taken beyond max_calls_in_flight.
 #define VITAL_CALLS 64
 // A caller whose replies are more than this part of the largest message gets no new ones, so that others get theirs.
@@ -201,22 +200,27 @@ static void begin_request(struct rpc_server *server, struct connection *connecti
   server->options.on_request(server->options.arg, request);
 }
 
+static size_t count_calls(const struct rpc_server *server)
+{
+  return request_table_count(&server->requests) - server->streams;
+}
+
 static bool is_vital(const struct rpc_server *server, const struct rpc_frame *frame)
 {
   const struct rpc_server_options *options = &server->options;
   return frame->credit == 0 && options->is_vital != NULL &&
-         request_table_count(&server->requests) < options->max_calls_in_flight + VITAL_CALLS &&
+         count_calls(server) < options->max_calls_in_flight + VITAL_CALLS &&
          options->is_vital(options->arg, frame->method);
 }
 
 static enum request_room find_usual_room(const struct rpc_server *server, const struct connection *connection,
                                          uint8_t owner)
 {
-  if (request_table_count(&server->requests) >= server->options.max_calls_in_flight)
-    return REQUEST_TOO_MANY_CALLS;
   bool opens_stream = server->spare->frame.credit != 0;
-  if (opens_stream && server->streams >= server->options.max_calls_in_flight / STREAM_CALLS_PART)
+  if (opens_stream && server->streams >= server->options.max_streams)
     return REQUEST_TOO_MANY_STREAMS;
+  if (!opens_stream && count_calls(server) >= server->options.max_calls_in_flight)
+    return REQUEST_TOO_MANY_CALLS;
   return is_congested(server, connection, owner) ? REQUEST_TOO_MANY_BYTES : REQUEST_HAS_ROOM;
 }
 
@@ -432,6 +436,8 @@ static struct rpc_server *make_server(const struct rpc_server_options *options)
     server->options.max_message_bytes = RPC_MAX_MESSAGE_BYTES;
   if (options->max_calls_in_flight == 0)
     server->options.max_calls_in_flight = DEFAULT_CALLS_IN_FLIGHT;
+  if (options->max_streams == 0)
+    server->options.max_streams = DEFAULT_STREAMS;
   transport_init(&server->transport);
   transport_watch_events(&server->transport, handle_events, server);
   list_init(&server->connections);

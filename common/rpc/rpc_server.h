@@ -28,6 +28,7 @@ struct rpc_server_options {
   const char *listen_url;      // "tcp://127.0.0.1:0": port 0 picks a free one
   size_t max_message_bytes;    // 0: RPC_MAX_MESSAGE_BYTES
   size_t max_calls_in_flight;  // 0: 4,096; beyond it requests are answered RESOURCE_EXHAUSTED with retry_after_ms
+  size_t max_streams;          // 0: 2,048; the same for streams, which may last for long and do not count as calls
   struct rpc_tls tls;
   // Proves our name to clients and theirs to us, on connections without TLS; must outlive the server. NULL where all
   // connections have TLS.

@@ -15,6 +15,7 @@ struct common_settings {
   const char *rpc_listen;
   const char *rpc_advertise;
   int64_t rpc_max_calls;
+  int64_t rpc_max_streams;
   const char *rpc_tls_ca;
   const char *rpc_tls_cert_key;
   const char *rpc_static;

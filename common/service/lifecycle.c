@@ -174,6 +174,7 @@ static enum status listen_rpc(struct service *service, struct error *error)
   const struct rpc_server_options options = {
       .listen_url = common->rpc_listen,
       .max_calls_in_flight = (size_t)common->rpc_max_calls,
+      .max_streams = (size_t)common->rpc_max_streams,
       .identity = service->identity,
       .tls = {.ca_file = common->rpc_tls_ca, .cert_key_file = common->rpc_tls_cert_key},
       .is_vital = dispatch_is_vital,

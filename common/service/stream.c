@@ -87,6 +87,11 @@ void stream_fail(struct stream *stream, enum status status)
   wake(stream->writer);
 }
 
+void stream_interrupt(struct stream *stream, enum status status)
+{
+  stream_fail(stream, status);
+}
+
 void stream_end_if_idle(struct stream *stream, uint64_t now_us, uint64_t idle_us)
 {
   if (stream->idle_since_us == 0 || stream->seen_moves != stream->moves) {

@@ -43,6 +43,8 @@ bool stream_write(struct stream *stream, const ProtobufCMessage *message) MUST_C
 // Returns OK while the stream goes on and when the other side has ended its messages in good order, else why the stream
 // has failed. A handler ends with it, unless it fails itself.
 enum status stream_status(const struct stream *stream);
+// Fails the stream from another task: what waits in it ends, with this status unless the stream has failed before.
+void stream_interrupt(struct stream *stream, enum status status);
 
 // ---- the calling side ----
 

@@ -11,6 +11,7 @@
 #include "common/runtime/task.h"
 #include "common/service/call.h"
 #include "common/service/service.h"
+#include "common/service/stream.h"
 #include "common/storage/pg_channel.h"
 
 enum {
@@ -149,6 +150,8 @@ static void end_watcher(struct item_watcher *watcher, enum item_watcher_end end)
     watcher->end = end;
   empty_queue(watcher);
   wake(watcher->waiting);
+  // It may wait for a client that does not read.
+  stream_interrupt(watcher->stream, STATUS_UNAVAILABLE);
 }
 
 static struct item_watcher *watcher_of(struct list *node)

@@ -20,6 +20,7 @@ struct call;
 struct completion;
 struct item_hub;
 struct service;
+struct stream;
 
 // Changes that wait for one watcher at most.
 #define ITEM_WATCHER_QUEUE 256
@@ -37,6 +38,7 @@ enum item_watcher_end {
 struct item_watcher {
   struct list node;
   struct call *call;
+  struct stream *stream;
   const struct item_filter *filter;
   struct item_position from;  // what came up to here is known
   struct completion *waiting;

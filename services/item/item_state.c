@@ -7,6 +7,7 @@
 #include "common/service/service.h"
 #include "services/item/item_cache.h"
 #include "services/item/item_hub.h"
+#include "services/item/item_sweep.h"
 #include "services/item/settings.h"
 
 enum status item_start(struct service *service, void **state_out, struct error *error)
@@ -17,6 +18,7 @@ enum status item_start(struct service *service, void **state_out, struct error *
   CHECK(state != NULL);
   state->cache = item_cache_create(service, (size_t)settings->cache_bytes);
   state->hub = item_hub_create(service);
+  item_sweep_start(service);
   *state_out = state;
   return STATUS_OK;
 }

@@ -190,9 +190,9 @@ static enum status tell_news(struct watch *watch)
   struct item_told told;
   enum status status = STATUS_OK;
   while (status == STATUS_OK && clock_now_us() < watch->end_us) {
-    if (watch->watcher.end != ITEM_WATCHER_GOES_ON)
-      return fail_ended(watch->call, watch->watcher.end);
     status = item_watcher_take(&watch->watcher, &told) ? tell(watch, &told) : wait_for_news(watch);
+    if (watch->watcher.end != ITEM_WATCHER_GOES_ON)
+      status = fail_ended(watch->call, watch->watcher.end);
   }
   return status;
 }
@@ -202,7 +202,7 @@ enum status item_watch(struct call *call, const Item__V1__WatchItemsRequest *req
   const struct item_state *state = call_state(call);
   struct watch *watch = arena_zalloc(call_arena(call), sizeof(*watch));
   watch->call = watch->watcher.call = call;
-  watch->stream = stream;
+  watch->stream = watch->watcher.stream = stream;
   watch->hub = state->hub;
   watch->filter = (struct item_filter){request->category, request->tag, request->owner_id};
   watch->watcher.filter = &watch->filter;

@@ -18,6 +18,14 @@ static const struct setting item_setting_table[] = {
      .max = INT64_C(64) << 30,
      .help = "Memory for items that were read or changed; 0 turns the cache off, in Redis too.",
      SETTING_TARGET(struct item_settings, cache_bytes)},
+    {.name = "ITEM_SWEEP_INTERVAL",
+     .type = SETTING_DURATION,
+     .default_value = "1m",
+     .min = 10,
+     .max = 3600000,
+     .help = "How often changes of items are removed that are older than an hour, which is how long one can resume a "
+             "watch.",
+     SETTING_TARGET(struct item_settings, sweep_interval_ms)},
 };
 
 static const struct rpc_binding item_bindings[] = {

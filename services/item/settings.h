@@ -6,6 +6,7 @@
 
 struct item_settings {
   int64_t cache_bytes;
+  int64_t sweep_interval_ms;
 };
 
 #endif

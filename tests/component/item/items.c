@@ -9,22 +9,36 @@
 const struct rpc_context owner = {.request_id = SLICE_INIT("r-1"), .caller_id = SLICE_INIT(OWNER)};
 const struct rpc_context other_owner = {.request_id = SLICE_INIT("r-2"), .caller_id = SLICE_INIT(OTHER_OWNER)};
 
-static void launch(struct items *items)
+static void launch(struct items *items, struct process *process, struct driver *driver)
 {
   const char *redis = getenv("BULKHEAD_TEST_REDIS");
   cr_assert_not_null(redis);
-  service_launch(&items->process, &items->database, "item", NULL, NULL,
+  service_launch(process, &items->database, "item", NULL, NULL,
                  (const char *const[]){"MIGRATE_ON_START=true", "IDEMPOTENCY_SWEEP_INTERVAL=20ms",
+                                       "ITEM_SWEEP_INTERVAL=20ms",
                                        arena_printf(&items->database.arena, "REDIS_URL=%s", redis), NULL});
-  process_wait_ready(&items->process);
-  driver_open(&items->driver, items->process.url, "gateway");
+  process_wait_ready(process);
+  driver_open(driver, process->url, "gateway");
 }
 
 void items_open(struct items *items)
 {
   database_create(&items->database, (const char *const[]){"item", NULL});
   process_prepare(&items->process);
-  launch(items);
+  launch(items, &items->process, &items->driver);
+}
+
+void items_open_other(struct items *items, struct process *process, struct driver *driver)
+{
+  process_prepare(process);
+  launch(items, process, driver);
+}
+
+void items_close_other(struct process *process, struct driver *driver)
+{
+  driver_close(driver);
+  cr_expect_eq(process_stop(process), 0, "%s", strbuf_cstring(&process->output));
+  process_free(process);
 }
 
 void items_kill(struct items *items)
@@ -38,7 +52,7 @@ void items_start_again(struct items *items)
 {
   driver_close(&items->driver);
   process_prepare_again(&items->process);
-  launch(items);
+  launch(items, &items->process, &items->driver);
 }
 
 void items_close(struct items *items)

@@ -28,6 +28,9 @@ struct items {
 
 void items_open(struct items *items);
 void items_close(struct items *items);
+// Starts another instance of the service on the same database, and ends it.
+void items_open_other(struct items *items, struct process *process, struct driver *driver);
+void items_close_other(struct process *process, struct driver *driver);
 // Ends the service's process at once, as a crash does.
 void items_kill(struct items *items);
 // Starts the service after items_kill. What the driver returned before is freed.

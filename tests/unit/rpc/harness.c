@@ -71,6 +71,7 @@ struct rpc_server *rig_listen(struct rig *rig, const char *url, const struct rig
       .identity = rig->server_identity,
       .max_message_bytes = options->max_message_bytes,
       .max_calls_in_flight = options->max_calls_in_flight,
+      .max_streams = options->max_streams,
       .on_request = on_request,
       .on_cancel = on_cancel,
       .on_message = options->streams == NULL ? NULL : on_message,

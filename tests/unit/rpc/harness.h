@@ -64,6 +64,7 @@ struct rig {
 struct rig_options {
   size_t max_message_bytes;
   size_t max_calls_in_flight;
+  size_t max_streams;
   size_t max_unsent_bytes;  // the client's
   enum answering answering;
   const struct stream_host *streams;

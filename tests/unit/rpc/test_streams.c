@@ -352,6 +352,32 @@ Test(streams, a_server_without_streams_says_so)
   rig_stop(&rig);
 }
 
+// Streams and calls take no room from each other.
+Test(streams, streams_and_calls_have_limits_of_their_own)
+{
+  enum { STREAMS = 3, CALLS = 2 };
+  struct rig rig;
+  struct outcome streams[STREAMS + 1], calls[CALLS + 1];
+  rig_start(&rig, &(struct rig_options){.answering = ANSWER_LATER,
+                                        .streams = &echo_host,
+                                        .max_streams = STREAMS,
+                                        .max_calls_in_flight = CALLS});
+  for (size_t i = 0; i <= STREAMS; i++)
+    open_stream(&rig, false, &streams[i]);
+  rig_until_done(&rig, &streams[STREAMS], 1);
+  cr_expect_eq(streams[STREAMS].code, STATUS_RESOURCE_EXHAUSTED);
+  for (size_t i = 0; i <= CALLS; i++)
+    rig_call(&rig, SLICE("call"), &calls[i]);
+  rig_until_done(&rig, &calls[CALLS], 1);
+  cr_expect_eq(calls[CALLS].code, STATUS_RESOURCE_EXHAUSTED);
+  rig_until_kept(&rig, STREAMS + CALLS);
+  while (rig.kept_count != 0)
+    rig_reply(&rig, 0);
+  rig_until_done(&rig, streams, STREAMS);
+  rig_until_done(&rig, calls, CALLS);
+  rig_stop(&rig);
+}
+
 Test(streams, a_stream_goes_on_while_its_server_drains)
 {
   struct rig rig;
