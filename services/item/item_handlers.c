@@ -8,6 +8,7 @@
 #include "common/service/resource.h"
 #include "item/queries.bh.h"
 #include "services/item/item_cache.h"
+#include "services/item/item_import.h"
 #include "services/item/item_rules.h"
 #include "services/item/item_state.h"
 #include "services/item/item_watch.h"
@@ -204,5 +205,6 @@ const struct item_v1_item_service_handlers item_handlers = {
     .update_item = update_item,
     .delete_item = delete_item,
     .batch_create_items = batch_create_items,
+    .import_items = item_import,
     .watch_items = item_watch,
 };

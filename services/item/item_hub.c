@@ -150,7 +150,7 @@ static void end_watcher(struct item_watcher *watcher, enum item_watcher_end end)
     watcher->end = end;
   empty_queue(watcher);
   wake(watcher->waiting);
-  // It may wait for a client that does not read.
+  // The watcher may wait for a client that does not read.
   stream_interrupt(watcher->stream, STATUS_UNAVAILABLE);
 }
 

@@ -33,7 +33,7 @@ void item_stop(struct service *service, void *state_opaque)
   free(state);
 }
 
-static void tell_change(struct call *call)
+void item_tell_now(struct call *call)
 {
   const struct item_state *state = call_state(call);
   item_hub_note(state->hub);
@@ -41,5 +41,5 @@ static void tell_change(struct call *call)
 
 void item_tell_when_done(struct call *call)
 {
-  call_when_done(call, tell_change);
+  call_when_done(call, item_tell_now);
 }

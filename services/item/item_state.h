@@ -19,5 +19,7 @@ void item_stop(struct service *service, void *state_opaque);
 
 // Has those who watch items told of what the call changes, once its outcome is final.
 void item_tell_when_done(struct call *call);
+// The same for what the call has changed by now, where nothing of it can be undone.
+void item_tell_now(struct call *call);
 
 #endif

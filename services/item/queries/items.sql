@@ -50,6 +50,26 @@ WITH made AS (
 )
 SELECT made.* FROM unnest(:ids::uuid[]) WITH ORDINALITY AS k(key, place) JOIN made ON made.id = k.key ORDER BY k.place;
 
+-- name: insert_new :many
+-- params: item.v1.Item[] as items
+-- not null: place
+-- Stores the items whose skus are new to the owner, and gives the places of the others, from 1 on. Of several with one
+-- sku the first is stored. They are inserted in the order of the skus, as batches are.
+WITH made AS (
+  INSERT INTO items (id, owner_id, sku, name, description, category, tags, price, currency, quantity, attributes)
+  SELECT v.id, :owner_id::uuid, v.sku, v.name, v.description, v.category, v.tags::text[], v.price::numeric, v.currency,
+         v.quantity::int, coalesce(v.attributes::json, '{}')
+  FROM unnest(:ids::uuid[], :items.sku::text[], :items.name::text[], :items.description::text[],
+              :items.category::text[], :items.tags::text[], :items.price?::text[], :items.currency?::text[],
+              :items.quantity::bigint[], :items.attributes?::text[]) WITH ORDINALITY
+       AS v(id, sku, name, description, category, tags, price, currency, quantity, attributes, place)
+  ORDER BY v.sku, v.place
+  ON CONFLICT (owner_id, sku) DO NOTHING
+  RETURNING id
+)
+SELECT k.place FROM unnest(:ids::uuid[]) WITH ORDINALITY AS k(key, place)
+WHERE NOT EXISTS (SELECT FROM made WHERE made.id = k.key) ORDER BY k.place;
+
 -- name: find_skus :many
 -- Tells for each sku, in order, whether the owner has an item with it.
 -- not null: taken

@@ -166,7 +166,7 @@ static void expect_refused(const char *token, enum status status, const char *re
 Test(item_watch, what_is_no_token_is_refused)
 {
   expect_refused("AQ", STATUS_INVALID_ARGUMENT, "INVALID_RESUME_TOKEN");
-  // Of another version, with a negative number, and longer than a token is.
+  // The first is of another version, the second has a negative number, the third is longer than a token is.
   expect_refused("AgAAAAAAAAABAAAAAAAAAAE", STATUS_INVALID_ARGUMENT, "INVALID_RESUME_TOKEN");
   expect_refused("Af__________AAAAAAAAAAE", STATUS_INVALID_ARGUMENT, "INVALID_RESUME_TOKEN");
   expect_refused("AQAAAAAAAAABAAAAAAAAAAEAAAA", STATUS_INVALID_ARGUMENT, "INVALID_RESUME_TOKEN");
@@ -367,7 +367,7 @@ Test(item_watch, who_does_not_read_is_ended_and_slows_nobody)
   watcher_cancel(&watcher);
   watcher_await_end(&slow, STATUS_RESOURCE_EXHAUSTED, "WATCH_TOO_SLOW");
   cr_expect_lt(slow.count, BATCH);
-  // It goes on where it was ended.
+  // The watch goes on where it was ended.
   watcher = (struct watcher){0};
   watcher_begin(&watcher, &items.driver, slow.token);
   watcher_await(&watcher, BATCH - slow.count);

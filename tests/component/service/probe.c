@@ -170,6 +170,7 @@ static enum status create_item(struct call *call, const Item__V1__CreateItemRequ
 
 NOT_TESTED(update_item, Item__V1__UpdateItemRequest, Item__V1__Item)
 NOT_TESTED(delete_item, Item__V1__DeleteItemRequest, Google__Protobuf__Empty)
+NOT_TESTED(watch_items, Item__V1__WatchItemsRequest, struct stream)
 
 // A word that is written and read back.
 struct word {
@@ -230,11 +231,12 @@ static const struct item_v1_item_service_handlers item_handlers = {.create_item 
                                                                    .list_items = list_items,
                                                                    .update_item = update_item,
                                                                    .delete_item = delete_item,
-                                                                   .batch_create_items = batch_create_items};
+                                                                   .batch_create_items = batch_create_items,
+                                                                   .import_items = probe_import_items,
+                                                                   .watch_items = watch_items};
 
-// The methods of item.v1 as the probe serves them: under its own name, and open to itself. They are made before
-// become_the_probe runs.
-static struct rpc_method own_methods[8];
+// The methods of item.v1 as the probe serves them, made before become_the_probe: under its name, and open to itself.
+static struct rpc_method own_methods[16];
 static struct rpc_service own_items = {.methods = own_methods};
 
 __attribute__((constructor(101))) static void make_own_methods(void)

@@ -7,7 +7,6 @@
 #include "common/service/service.h"
 #include "common/service/stream.h"
 #include "item/v1/item.bh.h"
-#include "item/v1/item.pb-c.h"
 
 // As protoc-gen-bulkhead writes them.
 static const struct rpc_method methods[9];
@@ -266,3 +265,9 @@ const struct rpc_service probe_streams = {
     .full_name = "probe.v1.Streams", .service = "probe", .methods = methods, .method_count = ARRAY_LEN(methods)};
 // Each method says that its handler is at the offset 0.
 void (*const probe_stream_handlers[])(void) = {(void (*)(void))count};
+
+enum status probe_import_items(struct call *call, struct stream *stream, Item__V1__ImportItemsResponse *response)
+{
+  (void)call, (void)stream, (void)response;
+  return STATUS_UNIMPLEMENTED;
+}

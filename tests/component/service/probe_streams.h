@@ -3,6 +3,7 @@
 #define BULKHEAD_TESTS_SERVICE_PROBE_STREAMS_H
 
 #include "common/service/call.h"
+#include "item/v1/item.pb-c.h"
 
 // Sends `page_size` items, whose quantity counts from 1.
 #define PROBE_COUNT "probe.v1.Streams/Count"
@@ -31,6 +32,9 @@ enum { PROBE_BOTH_ITEMS = 200 };
 
 // `q` of messages to PROBE_COUNT and PROBE_ECHO: the handler fails with ALREADY_EXISTS.
 #define PROBE_STREAM_FAILS "fail"
+
+// The handler of ImportItems, which no test calls.
+enum status probe_import_items(struct call *call, struct stream *stream, Item__V1__ImportItemsResponse *response);
 
 extern const struct rpc_service probe_streams;
 extern void (*const probe_stream_handlers[])(void);

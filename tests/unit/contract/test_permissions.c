@@ -95,6 +95,7 @@ static const struct meant TABLE[] = {
     {"item.v1.ItemService/UpdateItem", OWNED, "items:write"},
     {"item.v1.ItemService/DeleteItem", OWNED, "items:write"},
     {"item.v1.ItemService/BatchCreateItems", EVERYONE, "items:write"},
+    {"item.v1.ItemService/ImportItems", EVERYONE, "items:write"},
     {"item.v1.ItemService/WatchItems", EVERYONE, "items:read"},
     {"item.v1.OwnerService/DeleteOwnerItems", INSIDE, NULL},
     {"user.v1.UserService/CreateUser", OPEN, NULL},
