@@ -106,7 +106,8 @@ static enum step_result begin_reply(struct exchange *exchange, struct slice resp
 
 static enum step_result succeed_json(struct exchange *exchange, struct slice response)
 {
-  struct transcode_body body = {.message = exchange_method(exchange)->output, .wire = response};
+  struct transcode_body body = {
+      .message = exchange_method(exchange)->output, .wire = response, .objects_are_texts = true};
   enum step_result result = begin_reply(exchange, response);
   return result == STEP_NEXT ? reply_write_json(exchange, &body) : result;
 }

@@ -143,7 +143,7 @@ static bool read_single(struct decoder *decoder, const struct contract_field *fi
 {
   if (field->type == CONTRACT_MESSAGE)
     return read_message(decoder, field, token, inside);
-  if (is_raw_object(field))
+  if (is_raw_object(field) && decoder->whole == NULL)
     return read_raw_object(decoder, field, token, inside->place);
   struct scalar value = {0};
   bool valid;

@@ -61,7 +61,8 @@ struct transcode_json_request {
 
 // Does what transcode_request_to_wire does for such a message, which may have every field. A field that a header fills
 // is taken from there where the object does not have it, and must be the same where it has. A field that only the
-// service sets is ignored, unless a route of the method names it in its path.
+// service sets is ignored, unless a route of the method names it in its path. A text of FORMAT_JSON_OBJECT comes as a
+// text, as proto3 JSON has it.
 enum status transcode_request_from_json(const struct transcode_json_request *request, struct arena *arena,
                                         struct strbuf *out, struct violations *violations) MUST_CHECK;
 
@@ -105,6 +106,8 @@ struct transcode_body {
   const struct contract_message *message;  // the response, or the message in it that response_body names
   const struct contract_field *field;      // the field of it whose value is the body; NULL: all of it is
   struct slice wire;                       // the bytes of the message
+  // Texts of FORMAT_JSON_OBJECT are written as the texts that they are, as proto3 JSON has them, and not as objects.
+  bool objects_are_texts;
 };
 // Finds the body of a reply, a view of `wire`. INTERNAL when the bytes are not a message.
 enum status transcode_find_body(const struct contract_binding *binding, struct slice wire,

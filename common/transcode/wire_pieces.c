@@ -29,7 +29,7 @@ struct transcode_pieces *transcode_pieces_begin(const struct transcode_body *bod
   pieces->only = body->field;
   pieces->wire = body->wire;
   // The message itself lies around what is written.
-  pieces->output = (struct output){.json = json, .depth = 1};
+  pieces->output = (struct output){.json = json, .objects_are_texts = body->objects_are_texts, .depth = 1};
   pieces->before = json->size;
   pieces->place = body->field == NULL ? 0 : field_place(message, body->field);
   pieces->end = body->field == NULL ? message->field_count : pieces->place + 1;

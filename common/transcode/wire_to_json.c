@@ -72,7 +72,7 @@ static bool write_value(struct output *output, const struct contract_field *fiel
 {
   if (field->type == CONTRACT_MESSAGE)
     return json_write_message(output, field->message, bytes);
-  if (field->rules.format == FORMAT_JSON_OBJECT)
+  if (field->rules.format == FORMAT_JSON_OBJECT && !output->objects_are_texts)
     return write_raw_object(bytes, output->json);
   // Most fields are texts, so these take no further turn.
   if (field->type == CONTRACT_STRING)
@@ -173,7 +173,7 @@ static bool write_entry(struct output *output, const struct contract_message *en
   const struct contract_field *value = &entry->fields[1];
   if (slots[1].count > 1 && value->type == CONTRACT_MESSAGE)
     return write_merged(output, value, &slots[1]);
-  if (slots[1].count == 0 && value->rules.format == FORMAT_JSON_OBJECT)
+  if (slots[1].count == 0 && value->rules.format == FORMAT_JSON_OBJECT && !output->objects_are_texts)
     return write_raw_object(SLICE("{}"), output->json);
   return write_value(output, value, slots[1].varint, slots[1].bytes);
 }
@@ -351,7 +351,8 @@ enum status transcode_body_to_json(const struct transcode_body *body, struct str
 {
   size_t before = json->size;
   // The message lies around its field.
-  struct output output = {.json = json, .depth = body->field == NULL ? 0 : 1};
+  struct output output = {
+      .json = json, .objects_are_texts = body->objects_are_texts, .depth = body->field == NULL ? 0 : 1};
   bool written = body->field == NULL ? json_write_message(&output, body->message, body->wire)
                                      : write_field_of(&output, body->message, body->field, body->wire);
   return json_finish(written, before, json);

@@ -70,8 +70,9 @@ bool *slot_find_replaced(const struct contract_field *field, const struct slot *
 // Where JSON goes, and how it is written.
 struct output {
   struct strbuf *json;
-  bool omits_defaults;  // as the profile has it
-  unsigned depth;       // how many messages lie around the one that is written
+  bool omits_defaults;     // as the profile has it
+  bool objects_are_texts;  // as the body has it
+  unsigned depth;          // how many messages lie around the one that is written
 };
 
 // Writes a message in its JSON form. The recursion is CONTRACT_MAX_DEPTH deep at most. Like all others here: false when

@@ -128,6 +128,19 @@ Test(connect, a_call_in_json_is_answered_in_json)
   cr_expect_null(fixture_header(reply, "ETag").data, "a POST is never a condition of another");
 }
 
+Test(connect, a_text_that_is_an_object_in_rest_is_a_text_as_the_contract_has_it)
+{
+  cr_assert_eq(send(post(ITEMS "GetItem", "application/json"), SLICE(JSON_OF_ID)), EXCHANGE_WAITING);
+  struct strbuf item;
+  strbuf_init(&item, 0);
+  strbuf_add(&item, fixture_item(fixture, "Lamp", "e1"));
+  const struct contract_message *message = contract_message_by_name(fixture->api->contract, SLICE("item.v1.Item"));
+  wire_write_bytes(&item, contract_field_by_name(message, SLICE("attributes"))->number, SLICE("{\"a\":1}"));
+  fixture_answer(fixture_call(fixture, 1), kept(&item));
+  const struct exchange_reply *reply = exchange_reply(exchange);
+  cr_expect(fixture_contains(reply->body, "\"attributes\":\"{\\\"a\\\":1}\""), SLICE_FMT, SLICE_ARG(reply->body));
+}
+
 Test(connect, a_call_in_protobuf_is_answered_in_protobuf)
 {
   cr_assert_eq(send(post(ITEMS "GetItem", "application/proto"), get_item_request()), EXCHANGE_WAITING);

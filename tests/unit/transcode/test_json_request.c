@@ -14,6 +14,7 @@ static const char CONTRACT[] = "service S {\n"
                                "  string etag = 2 [(bulkhead.v1.field).from_header = \"If-Match\"];\n"
                                "  google.protobuf.FieldMask update_mask = 3;\n"
                                "  repeated Thing others = 4;\n"
+                               "  string note = 5 [(bulkhead.v1.field).format = FORMAT_JSON_OBJECT];\n"
                                "}\n"
                                "message Thing {\n"
                                "  string id = 1 [(bulkhead.v1.field) = {format: FORMAT_UUID output_only: true}];\n"
@@ -64,6 +65,15 @@ Test(json_request, a_field_of_a_header_may_be_in_the_object_too)
   expect_json(decode("{\"thing\":" THING ",\"etag\":\"e1\"}", "\"e1\""), json);
   expect_violations(decode("{\"thing\":" THING ",\"etag\":\"e2\"}", "\"e1\""),
                     "etag: must be the same as in the header, or absent");
+}
+
+Test(json_request, a_text_that_is_an_object_comes_as_a_text)
+{
+  expect_json(decode("{\"thing\":" THING ",\"note\":\"{\\\"a\\\":1}\"}", NULL),
+              "{\"thing\":{\"id\":\"" ID
+              "\",\"owner\":\"\",\"name\":\"Lamp\"},\"etag\":\"\",\"others\":[],\"note\":{\"a\":1}}");
+  cr_expect_eq(decode("{\"thing\":" THING ",\"note\":{\"a\":1}}", NULL).status, STATUS_INVALID_ARGUMENT);
+  cr_expect_eq(decode("{\"thing\":" THING ",\"note\":\"[]\"}", NULL).status, STATUS_INVALID_ARGUMENT);
 }
 
 Test(json_request, rules_hold_for_what_the_mask_names)
