@@ -129,7 +129,7 @@ static enum step_result refuse_http_method(struct exchange *exchange, const char
 enum step_result connect_find_method(struct exchange *exchange)
 {
   const struct exchange_input *input = &exchange->input;
-  const char *allow = protocol_allow(exchange->gateway->api->contract, input->path);
+  const char *allow = protocol_allow(exchange->gateway, input->path);
   // A preflight does not say which protocol the request speaks that will follow.
   if (allow != NULL && slice_equal(input->method, SLICE("OPTIONS")))
     return exchange_describe(exchange, slice_from_string(allow));

@@ -239,10 +239,10 @@ void exchange_give_up_excess(struct gateway *gateway)
 // without a route is one of the pages that nginx and the gateway serve by themselves, which can only be read.
 static struct slice list_allowed_methods(struct exchange *exchange)
 {
-  const struct contract *contract = exchange->gateway->api->contract;
-  const char *allow = contract_allow(contract, exchange->input.path, &exchange->arena);
+  const struct gateway *gateway = exchange->gateway;
+  const char *allow = contract_allow(gateway->api->contract, exchange->input.path, &exchange->arena);
   if (allow == NULL)
-    allow = protocol_allow(contract, exchange->input.path);
+    allow = protocol_allow(gateway, exchange->input.path);
   return allow == NULL ? SLICE("GET, HEAD, OPTIONS") : slice_from_string(allow);
 }
 

@@ -212,6 +212,8 @@ static inline const struct contract_method *exchange_method(const struct exchang
 static inline const struct backend *exchange_backend(const struct exchange *exchange)
 {
   const struct gateway *gateway = exchange->gateway;
+  if (own_services_have(gateway->own, exchange_method(exchange)))
+    return &gateway->own_backend;
   bool is_expensive = exchange_method(exchange)->rate_class == CONTRACT_RATE_EXPENSIVE;
   return is_expensive ? &gateway->expensive_backend : &gateway->backend;
 }

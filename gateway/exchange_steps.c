@@ -28,7 +28,7 @@
 enum step_result step_identify(struct exchange *exchange)
 {
   const struct exchange_input *input = &exchange->input;
-  exchange->protocol = protocol_find(exchange->gateway->api->contract, input);
+  exchange->protocol = protocol_find(exchange->gateway, input);
   if (request_id_valid(input->request_id)) {
     memcpy(exchange->request_id_text, input->request_id.data, input->request_id.size);
     exchange->request_id_size = input->request_id.size;

@@ -15,6 +15,9 @@ struct gateway *gateway_create(const struct gateway_options *options)
   gateway->api = options->api;
   gateway->backend = options->backend;
   gateway->expensive_backend = options->expensive_backend.call == NULL ? options->backend : options->expensive_backend;
+  gateway->own = own_services_create(
+      &(struct own_services_options){.api = options->api, .is_ready = options->is_ready, .arg = options->ready_arg});
+  gateway->own_backend = own_services_backend(gateway->own);
   gateway->clock = options->clock != NULL ? *options->clock
                                           : (struct gateway_clock){.now_us = clock_now_us, .wall_us = clock_wall_us};
   gateway->verifier =
@@ -66,6 +69,7 @@ void gateway_free(struct gateway **gateway)
   heap_free(&gone->waits);
   api_keys_free(&gone->api_keys);
   token_verifier_free(&gone->verifier);
+  own_services_free(&gone->own);
   limits_free(&gone->limits);
   admission_free(&gone->admission);
   free(gone);
@@ -79,6 +83,7 @@ void gateway_process(struct gateway *gateway, uint64_t now_us)
   exchange_expire_waits(gateway, now_us);
   exchange_check_streams(gateway, now_us);
   exchange_give_up_excess(gateway);
+  own_services_process(gateway->own, now_us);
 }
 
 uint64_t gateway_next_timeout_us(const struct gateway *gateway)
@@ -88,8 +93,9 @@ uint64_t gateway_next_timeout_us(const struct gateway *gateway)
   const struct heap_node *first = heap_first(&gateway->waits);
   uint64_t endings_us = gateway->follows_endings ? endings_next_timeout_us(&gateway->endings) : DEADLINE_NONE;
   uint64_t check_us = list_empty(&gateway->streams) ? DEADLINE_NONE : gateway->next_check_us;
+  uint64_t own_us = deadline_min(check_us, own_services_next_timeout_us(gateway->own));
   return deadline_min(deadline_min(keys_next_timeout_us(&gateway->keys), endings_us),
-                      deadline_min(first == NULL ? DEADLINE_NONE : first->key, check_us));
+                      deadline_min(first == NULL ? DEADLINE_NONE : first->key, own_us));
 }
 
 bool gateway_is_crowded(const struct gateway *gateway)

@@ -17,6 +17,7 @@
 #include "gateway/api_keys_peers.h"
 #include "gateway/endings_peers.h"
 #include "gateway/limits.h"
+#include "gateway/own_services.h"
 #include "gateway/stream_counts.h"
 
 struct exchange;
@@ -35,12 +36,17 @@ struct gateway_options {
   const struct gateway_clock *clock;  // NULL stands for the system's clock
   struct gcra_limit limits[LIMIT_CLASS_COUNT];
   bool follows_endings;  // asks the auth service which sessions have ended
+  // Tell whether calls of a service reach it (own_services_options).
+  bool (*is_ready)(void *arg, const char *service);
+  void *ready_arg;
 };
 
 struct gateway {
   const struct api *api;
   struct backend backend;
   struct backend expensive_backend;
+  struct own_services *own;  // that the gateway is itself
+  struct backend own_backend;
   struct gateway_clock clock;
   struct token_verifier *verifier;
   struct keys keys;

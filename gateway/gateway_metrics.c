@@ -8,6 +8,7 @@
 #include "common/base/compiler.h"
 #include "common/rpc/rpc_client.h"
 #include "gateway/admission.h"
+#include "gateway/own_services.h"
 
 // The statuses that the gateway answers with; every other one is counted as "other".
 static const int http_codes[] = {200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 406, 408, 409, 411, 412, 413,
@@ -117,8 +118,8 @@ void gateway_metrics_create(struct gateway_metrics *metrics, const struct contra
     const struct contract_method *method = contract_method(contract, i);
     if (method->policy.access != ACCESS_INTERNAL || names_gateway(&method->policy))
       create_rpc_series(method->full_name);
-    // The rows of internal methods stay NULL, because nothing counts in them.
-    if (method->policy.access != ACCESS_INTERNAL)
+    // The rows of other internal methods stay NULL, because nothing counts in them.
+    if (method->policy.access != ACCESS_INTERNAL || own_services_offer(method->full_name))
       create_http_series(metrics, method->full_name, method->index);
   }
   create_http_series(metrics, SLICE("none"), methods);

@@ -9,14 +9,15 @@
 // else meanwhile.
 #define MAX_EXPANDED_BYTES (512u * 1024)
 
-static bool is_callable(const struct contract_method *method)
+// Finds the method that a path names, among those that can be called from outside. NULL where there is none.
+static const struct contract_method *find_callable(const struct gateway *gateway, struct slice path)
 {
-  return method != NULL && method->policy.access != ACCESS_INTERNAL;
-}
-
-static const struct contract_method *find_by_path(const struct contract *contract, struct slice path)
-{
-  return path.size == 0 ? NULL : contract_method_by_name(contract, slice_skip(path, 1));
+  if (path.size == 0)
+    return NULL;
+  struct slice name = slice_skip(path, 1);
+  const struct contract_method *method = contract_method_by_name(gateway->api->contract, name);
+  bool is_callable = method != NULL && method->policy.access != ACCESS_INTERNAL;
+  return is_callable ? method : own_services_find(gateway->own, name);
 }
 
 // Tells whether a path is as those of calls are: "/package.Service/Method". Those of routes are not, so that little is
@@ -30,14 +31,14 @@ static bool has_form_of_call(struct slice path)
 }
 
 // Tells whether a request means Connect: its path names a method, or says of itself that it is a call.
-static bool means_connect(const struct contract *contract, const struct exchange_input *input)
+static bool means_connect(const struct gateway *gateway, const struct exchange_input *input)
 {
   if (!has_form_of_call(input->path))
     return false;
-  return is_callable(find_by_path(contract, input->path)) || connect_is_announced(input);
+  return find_callable(gateway, input->path) != NULL || connect_is_announced(input);
 }
 
-const struct protocol *protocol_find(const struct contract *contract, const struct exchange_input *input)
+const struct protocol *protocol_find(const struct gateway *gateway, const struct exchange_input *input)
 {
   switch (grpc_read_type(input->content_type)) {
   case GRPC_TYPE_NATIVE:
@@ -49,22 +50,22 @@ const struct protocol *protocol_find(const struct contract *contract, const stru
   case GRPC_TYPE_NONE:
     break;
   }
-  return means_connect(contract, input) ? &protocol_connect_json : &protocol_rest;
+  return means_connect(gateway, input) ? &protocol_connect_json : &protocol_rest;
 }
 
-const char *protocol_allow(const struct contract *contract, struct slice path)
+const char *protocol_allow(const struct gateway *gateway, struct slice path)
 {
-  const struct contract_method *method = find_by_path(contract, path);
-  if (!is_callable(method))
+  const struct contract_method *method = find_callable(gateway, path);
+  if (method == NULL)
     return NULL;
   return method->no_side_effects ? "GET, HEAD, POST, OPTIONS" : "POST, OPTIONS";
 }
 
 enum step_result protocol_find_method(struct exchange *exchange)
 {
-  const struct contract_method *method = find_by_path(exchange->gateway->api->contract, exchange->input.path);
+  const struct contract_method *method = find_callable(exchange->gateway, exchange->input.path);
   const char *problem = NULL;
-  if (!is_callable(method))
+  if (method == NULL)
     problem = "there is no such method; the path must be /package.Service/Method";
   else if (method->client_streams && exchange->protocol->read == NULL)
     problem = "the method takes a stream of messages, which this protocol does not have; call it by gRPC";

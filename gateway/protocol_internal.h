@@ -55,11 +55,11 @@ extern const struct protocol protocol_connect_json;
 extern const struct protocol protocol_connect_proto;
 
 // Returns the protocol of a request, by what its head says.
-const struct protocol *protocol_find(const struct contract *contract, const struct exchange_input *input);
+const struct protocol *protocol_find(const struct gateway *gateway, const struct exchange_input *input);
 // Returns how many bytes the body of a call may have.
 size_t protocol_body_limit(const struct protocol *protocol, const struct contract_method *method);
 // Returns the value of the Allow header of a path that names a method, which Connect has; NULL for any other path.
-const char *protocol_allow(const struct contract *contract, struct slice path);
+const char *protocol_allow(const struct gateway *gateway, struct slice path);
 // Finds the method that the path "/package.Service/Method" names, among those that can be called from outside.
 enum step_result protocol_find_method(struct exchange *exchange);
 // Answers a request whose form is not that of its protocol.

@@ -255,10 +255,15 @@ static size_t count_ready(const struct upstreams *upstreams, const char *service
   return ready;
 }
 
+bool upstreams_is_ready(const struct upstreams *upstreams, const char *service)
+{
+  return count_ready(upstreams, service) > 0;
+}
+
 bool upstreams_are_ready(const struct upstreams *upstreams)
 {
   for (size_t i = 0; i < upstreams->api->service_count; i++)
-    if (count_ready(upstreams, upstreams->api->services[i]) == 0)
+    if (!upstreams_is_ready(upstreams, upstreams->api->services[i]))
       return false;
   return true;
 }

@@ -55,6 +55,8 @@ void upstreams_deregister(struct upstreams *upstreams);
 
 // Tells whether every service has an endpoint that takes calls.
 bool upstreams_are_ready(const struct upstreams *upstreams);
+// Tells whether this one has.
+bool upstreams_is_ready(const struct upstreams *upstreams, const char *service);
 
 int upstreams_rpc_fd(const struct upstreams *upstreams, enum upstreams_kind kind);
 // Receives replies and expires calls of a kind; callbacks of calls run inside.

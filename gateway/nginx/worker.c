@@ -43,6 +43,15 @@ bool worker_can_serve(void)
   return worker.gateway != NULL && keys_known(&worker.gateway->keys) && upstreams_are_ready(worker.upstreams);
 }
 
+// Tells clients of grpc.health.v1 whether calls of a service reach it. A worker that shuts down is for none.
+static bool is_ready(void *arg, const char *service)
+{
+  (void)arg;
+  if (ngx_exiting || !worker_can_serve())
+    return false;
+  return service == NULL || upstreams_is_ready(worker.upstreams, service);
+}
+
 void worker_touch(void)
 {
   ngx_post_event(&worker.turn_end, &ngx_posted_events);
@@ -234,6 +243,7 @@ ngx_int_t worker_start(ngx_cycle_t *cycle)
   }
   struct gateway_options options = {.api = module->api,
                                     .follows_endings = true,
+                                    .is_ready = is_ready,
                                     .issuer = (const char *)module->issuer.data,
                                     .audience = (const char *)module->audience.data,
                                     .backend = upstreams_backend(worker.upstreams, UPSTREAMS_USUAL),

@@ -25,15 +25,17 @@ const HTTP_1 = { baseUrl: URL_OF_STACK, httpVersion: "1.1" } as const;
 const HTTP_2 = { baseUrl: `http://${ADDRESS}`, httpVersion: "2" } as const;
 const TRANSPORTS: Record<string, Transport> = {
   "Connect for Node, protobuf, HTTP/1.1": node.createConnectTransport({ ...HTTP_1, useBinaryFormat: true }),
+  "Connect for Node, JSON, HTTP/1.1": node.createConnectTransport({ ...HTTP_1, useBinaryFormat: false }),
   "Connect for Node, protobuf, HTTP/2": node.createConnectTransport({ ...HTTP_2, useBinaryFormat: true }),
-  "Connect for Node, protobuf compressed": node.createConnectTransport({
+  "Connect for Node, JSON compressed": node.createConnectTransport({
     ...HTTP_1,
-    useBinaryFormat: true,
+    useBinaryFormat: false,
     sendCompression: node.compressionGzip,
     compressMinBytes: 0,
   }),
   "Connect for Node, GET of protobuf": node.createConnectTransport({ ...HTTP_1, useBinaryFormat: true, useHttpGet: true }),
-  "Connect for browsers, protobuf": web.createConnectTransport({ baseUrl: URL_OF_STACK, useBinaryFormat: true }),
+  "Connect for browsers, JSON": web.createConnectTransport({ baseUrl: URL_OF_STACK }),
+  "Connect for browsers, GET of JSON": web.createConnectTransport({ baseUrl: URL_OF_STACK, useHttpGet: true }),
   "gRPC-Web of Connect for Node": node.createGrpcWebTransport(HTTP_1),
   "gRPC-Web of Connect for Node, HTTP/2, compressed": node.createGrpcWebTransport({
     ...HTTP_2,
@@ -118,6 +120,33 @@ for (const [name, transport] of Object.entries(TRANSPORTS)) {
     const error = await failureOf(call("createItem", { item: { sku: freshSku(), name } }));
     assert.equal(error.code, Code.ResourceExhausted);
     assert.match(error.rawMessage, /bytes at most/);
+  });
+}
+
+// ---- health ----
+
+const SERVING = 1;
+
+for (const [name, transport] of Object.entries(TRANSPORTS)) {
+  test(`${name}: the gateway tells its health`, async () => {
+    const health = clientOf("grpc.health.v1.Health", transport);
+    assert.equal((await health["check"]?.({}))?.["status"], SERVING);
+    assert.equal((await health["check"]?.({ service: ITEMS }))?.["status"], SERVING);
+    const error = await failureOf((health["check"] as Call)({ service: "none" }));
+    assert.equal(error.code, Code.NotFound);
+  });
+}
+
+for (const name of Object.keys(TRANSPORTS).filter((one) => one.startsWith("gRPC"))) {
+  test(`${name}: health may be watched`, async () => {
+    const health = clientOf("grpc.health.v1.Health", TRANSPORTS[name] as Transport);
+    const watch = health["watch"] as unknown as (request: Message, options: Message) => AsyncIterable<Message>;
+    const stop = new AbortController();
+    for await (const answer of watch({ service: ITEMS }, { signal: stop.signal })) {
+      assert.equal(answer["status"], SERVING);
+      break;
+    }
+    stop.abort();
   });
 }
 
