@@ -76,6 +76,8 @@ struct contract_enum {
   const char *comment;  // the comment above the declaration, "" where there is none
   const struct contract_enum_value *values;
   size_t value_count;
+  const struct contract_enum_value *const *by_number;  // each number once, in ascending order: the value declared first
+  size_t number_count;
   bool is_closed;  // of a proto2 file: a number that is none of its values is not accepted
   bool is_null;    // google.protobuf.NullValue, which JSON has as null
   struct source_place place;

@@ -1,4 +1,6 @@
 // Registers every message and enum of the set by its full name. Enums are built here, messages in contract_messages.c.
+#include <stdlib.h>
+
 #include "common/base/check.h"
 #include "common/contract/builder_internal.h"
 #include "common/contract/descriptor_fields.h"
@@ -155,6 +157,28 @@ static void keep_values(struct contract_builder *builder, const struct type_entr
   built->value_count = source->n_value;
 }
 
+static int compare_values(const void *a, const void *b)
+{
+  const struct contract_enum_value *left = *(const struct contract_enum_value *const *)a;
+  const struct contract_enum_value *right = *(const struct contract_enum_value *const *)b;
+  if (left->number != right->number)
+    return left->number < right->number ? -1 : 1;
+  return (left > right) - (left < right);
+}
+
+static void sort_values(struct contract_builder *builder, struct contract_enum *built)
+{
+  const struct contract_enum_value **sorted =
+      arena_array(&builder->contract->arena, built->value_count, sizeof(struct contract_enum_value *));
+  for (size_t i = 0; i < built->value_count; i++)
+    sorted[i] = &built->values[i];
+  qsort(sorted, built->value_count, sizeof(struct contract_enum_value *), compare_values);
+  for (size_t i = 0; i < built->value_count; i++)
+    if (i == 0 || sorted[i]->number != sorted[built->number_count - 1]->number)
+      sorted[built->number_count++] = sorted[i];
+  built->by_number = sorted;
+}
+
 const struct contract_enum *build_enum(struct contract_builder *builder, struct type_entry *entry)
 {
   if (entry->state == TYPE_DONE)
@@ -171,6 +195,7 @@ const struct contract_enum *build_enum(struct contract_builder *builder, struct 
       .place = declaration_place(&entry->declaration),
   };
   keep_values(builder, entry, built);
+  sort_values(builder, built);
   entry->built_enum = built;
   return built;
 }

@@ -116,3 +116,18 @@ const char *rules_check_count(const struct field_rules *rules, size_t items, str
     return say(scratch, "must have at most ", max, " items");
   return items < rules->min_items ? say(scratch, "must have at least ", rules->min_items, " items") : NULL;
 }
+
+void rules_begin_names(struct strbuf *scratch)
+{
+  strbuf_clear(scratch);
+  strbuf_add_string(scratch, "must be one of: ");
+}
+
+void rules_add_name(struct slice name, size_t index, struct strbuf *scratch)
+{
+  enum { MAX_NAMED = 20 };
+  if (index > MAX_NAMED)
+    return;
+  strbuf_add_string(scratch, index == 0 ? "" : ", ");
+  strbuf_add(scratch, index == MAX_NAMED ? SLICE("...") : name);
+}

@@ -70,4 +70,9 @@ const char *rules_check_count(const struct field_rules *rules, size_t items, str
 // Checks a text that is an item of a list. It must not be empty where the list has a format.
 const char *rules_check_text_item(const struct field_rules *rules, struct slice value, struct strbuf *scratch);
 
+// rules_begin_names and rules_add_name write the sentence about a value of an enum that is none of its values: the
+// first names, in the order of their numbers.
+void rules_begin_names(struct strbuf *scratch);
+void rules_add_name(struct slice name, size_t index, struct strbuf *scratch);
+
 #endif

@@ -144,8 +144,13 @@ static bool is_present(const ProtobufCFieldDescriptor *field, const char *base)
 static const char *check_enum(const ProtobufCFieldDescriptor *field, const struct field_rules *rules, int64_t value,
                               struct strbuf *scratch)
 {
-  if (rules->defined_only && protobuf_c_enum_descriptor_get_value(field->descriptor, (int)value) == NULL)
-    return "is not a value that is known here";
+  const ProtobufCEnumDescriptor *enumeration = field->descriptor;
+  if (rules->defined_only && protobuf_c_enum_descriptor_get_value(enumeration, (int)value) == NULL) {
+    rules_begin_names(scratch);
+    for (unsigned i = 0; i < enumeration->n_values; i++)
+      rules_add_name(slice_from_string(enumeration->values[i].name), i, scratch);
+    return strbuf_cstring(scratch);
+  }
   return rules_check_int(rules, value, scratch);
 }
 

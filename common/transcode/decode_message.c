@@ -1,5 +1,8 @@
 // Decodes one message: first the presets (path, headers, query), then the members of its JSON object. At the end it
 // reports what is missing.
+#include <stdlib.h>
+
+#include "common/base/check.h"
 #include "common/transcode/decoder_internal.h"
 #include "common/transcode/request_mask_internal.h"
 #include "common/transcode/well_known_internal.h"
@@ -135,20 +138,13 @@ static bool read_value(struct decoder *decoder, const struct contract_field *fie
   return whole;
 }
 
-// Whether the field holds a JSON object whose members are no fields of a contract.
-static bool holds_any_object(const struct contract_field *field)
-{
-  return field_is_message(field, CONTRACT_STRUCT) || field_is_message(field, CONTRACT_VALUE) ||
-         field_is_message(field, CONTRACT_ANY);
-}
-
 // Whether a merge patch changes members of the object that comes next, instead of the field as a whole.
 static bool merges_next(const struct decoder *decoder, const struct contract_field *field)
 {
   if (!decoder->merge_patch)
     return false;
-  bool is_open =
-      field->is_map || (!field->repeated && (field->rules.format == FORMAT_JSON_OBJECT || holds_any_object(field)));
+  bool is_open = field->is_map ||
+                 (!field->repeated && (field->rules.format == FORMAT_JSON_OBJECT || well_known_holds_object(field)));
   struct jsontext_reader ahead = decoder->reader;
   return is_open && jsontext_read(&ahead) == JSONTEXT_OBJECT_BEGIN;
 }
@@ -453,37 +449,49 @@ static bool read_source(struct decoder *decoder, struct level *level)
   return true;
 }
 
-// Makes the four sets of a level, in `few` where they fit.
-static void make_sets(struct decoder *decoder, struct level *level, uint64_t few[4 * FEW_WORDS])
+// Makes the four sets of a level, in `few` where they fit, else in memory to be freed: a request may hold so many
+// messages that an arena would fill up.
+static uint64_t *make_sets(struct level *level, uint64_t few[4 * FEW_WORDS])
 {
   size_t words = field_set_words(level->target->message->field_count);
-  uint64_t *sets = words <= FEW_WORDS ? few : arena_array(decoder->arena, 4 * words, sizeof(*sets));
+  uint64_t *sets = words <= FEW_WORDS ? few : malloc(4 * words * sizeof(*sets));
+  CHECK(sets != NULL);
   memset(sets, 0, 4 * words * sizeof(*sets));
   level->keys = sets;
   level->set = sets + words;
   level->bound = sets + 2 * words;
   level->oneofs = sets + 3 * words;
+  return sets;
+}
+
+static inline bool decode_level(struct decoder *decoder, struct level *level)
+{
+  const struct message_target *target = level->target;
+  if (target->message->updated != NULL)
+    level->updated_mask = request_mask_find(decoder, target);
+  bool presets = target->scope != NO_SCOPE && decoder->preset_count > 0;
+  if (presets) {
+    presets_write_leaves(decoder, target, level->bound);
+    memcpy(level->set, level->bound, field_set_words(target->message->field_count) * sizeof(*level->set));
+    note_preset_oneofs(decoder, level);
+  }
+  if (!read_source(decoder, level))
+    return false;
+  if (target->mask_field != NULL)
+    write_mask(decoder, level);
+  if (presets && !write_nested_presets(decoder, level))
+    return false;
+  report_missing(decoder, level);
+  return true;
 }
 
 bool decode_message(struct decoder *decoder, const struct message_target *target)
 {
   uint64_t few[4 * FEW_WORDS];
   struct level level = {.target = target, .mask = target->mask};
-  make_sets(decoder, &level, few);
-  if (target->message->updated != NULL)
-    level.updated_mask = request_mask_find(decoder, target);
-  bool presets = target->scope != NO_SCOPE && decoder->preset_count > 0;
-  if (presets) {
-    presets_write_leaves(decoder, target, level.bound);
-    memcpy(level.set, level.bound, field_set_words(target->message->field_count) * sizeof(*level.set));
-    note_preset_oneofs(decoder, &level);
-  }
-  if (!read_source(decoder, &level))
-    return false;
-  if (target->mask_field != NULL)
-    write_mask(decoder, &level);
-  if (presets && !write_nested_presets(decoder, &level))
-    return false;
-  report_missing(decoder, &level);
-  return true;
+  uint64_t *sets = make_sets(&level, few);
+  bool whole = decode_level(decoder, &level);
+  if (sets != few)
+    free(sets);
+  return whole;
 }

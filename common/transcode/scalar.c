@@ -25,10 +25,17 @@ static double bits_to_double(enum contract_type type, uint64_t bits)
 
 static const struct contract_enum_value *find_number(const struct contract_enum *enumeration, int64_t number)
 {
-  for (size_t i = 0; i < enumeration->value_count; i++)
-    if (enumeration->values[i].number == number)
-      return &enumeration->values[i];
-  return NULL;
+  size_t low = 0;
+  size_t high = enumeration->number_count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (enumeration->by_number[middle]->number < number)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low < enumeration->number_count && enumeration->by_number[low]->number == number ? enumeration->by_number[low]
+                                                                                          : NULL;
 }
 
 static const char *check_enum(const struct contract_field *field, int64_t number, struct strbuf *scratch)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/base/codec.h"
+#include "common/contract/rules.h"
 #include "common/transcode/scalar_internal.h"
 
 #define MAX_FLOAT_TEXT 512
@@ -188,15 +189,9 @@ static const char *parse_float(enum contract_type type, struct slice text, bool 
 
 const char *scalar_name_values(const struct contract_enum *enumeration, struct strbuf *scratch)
 {
-  enum { MAX_NAMED = 20 };
-  strbuf_clear(scratch);
-  strbuf_add_string(scratch, "must be one of: ");
-  for (size_t i = 0; i < enumeration->value_count && i < MAX_NAMED; i++) {
-    strbuf_add_string(scratch, i == 0 ? "" : ", ");
-    strbuf_add(scratch, enumeration->values[i].name);
-  }
-  if (enumeration->value_count > MAX_NAMED)
-    strbuf_add_string(scratch, ", ...");
+  rules_begin_names(scratch);
+  for (size_t i = 0; i < enumeration->number_count; i++)
+    rules_add_name(enumeration->by_number[i]->name, i, scratch);
   return strbuf_cstring(scratch);
 }
 

@@ -17,6 +17,13 @@ static inline bool well_known_is_object(enum contract_well_known kind)
   return kind == CONTRACT_PLAIN || kind == CONTRACT_EMPTY;
 }
 
+// Whether the field holds a JSON object whose members are no fields of its own message.
+static inline bool well_known_holds_object(const struct contract_field *field)
+{
+  enum contract_well_known kind = field->message == NULL ? CONTRACT_PLAIN : field->message->well_known;
+  return kind == CONTRACT_STRUCT || kind == CONTRACT_VALUE || kind == CONTRACT_ANY;
+}
+
 // Returns the message that the type URL of a google.protobuf.Any names, such as type.googleapis.com/item.v1.Item; NULL
 // where the set of the message `any` has none of that name.
 const struct contract_message *any_type(const struct contract_message *any, struct slice url);

@@ -12,7 +12,7 @@
 static bool write_message(struct output *output, const struct contract_message *message, struct slice wire);
 static bool write_only_field(struct output *output, const struct contract_message *message, struct slice wire);
 static bool write_free_value(struct output *output, const struct contract_message *message, struct slice wire);
-static bool write_any(struct output *output, const struct contract_message *message, struct slice wire);
+static bool write_any(struct output *output, const struct contract_message *any, struct slice wire);
 
 // ---- values ----
 

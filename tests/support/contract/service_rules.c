@@ -16,6 +16,7 @@ static const ProtobufCType TYPES[] = {
     [CONTRACT_BYTES] = PROTOBUF_C_TYPE_BYTES,       [CONTRACT_UINT32] = PROTOBUF_C_TYPE_UINT32,
     [CONTRACT_SFIXED32] = PROTOBUF_C_TYPE_SFIXED32, [CONTRACT_SFIXED64] = PROTOBUF_C_TYPE_SFIXED64,
     [CONTRACT_SINT32] = PROTOBUF_C_TYPE_SINT32,     [CONTRACT_SINT64] = PROTOBUF_C_TYPE_SINT64,
+    [CONTRACT_ENUM] = PROTOBUF_C_TYPE_ENUM,
 };
 
 // The struct of a message: the head, a quantifier for each field (the count of a list), a value for each field, and a
@@ -32,9 +33,32 @@ static size_t value_offset(const struct contract_message *message, size_t place)
   return sizeof(ProtobufCMessage) + (message->field_count + message->oneof_count) * sizeof(size_t) + place * VALUE_SIZE;
 }
 
-static const ProtobufCMessageDescriptor *describe_inside(const struct contract_field *field,
-                                                         const struct message_rules *inside)
+static const ProtobufCEnumDescriptor *describe_enum(const struct contract_enum *enumeration, struct arena *arena)
 {
+  size_t count = enumeration->number_count;
+  ProtobufCEnumValue *values = arena_array(arena, count, sizeof(*values));
+  ProtobufCIntRange *ranges = arena_array(arena, count + 1, sizeof(*ranges));
+  for (size_t i = 0; i < count; i++) {
+    const struct contract_enum_value *value = enumeration->by_number[i];
+    values[i] = (ProtobufCEnumValue){.name = arena_string(arena, value->name), .value = value->number};
+    ranges[i] = (ProtobufCIntRange){.start_value = value->number, .orig_index = (unsigned)i};
+  }
+  ranges[count] = (ProtobufCIntRange){.start_value = 0, .orig_index = (unsigned)count};
+  ProtobufCEnumDescriptor *descriptor = arena_zalloc(arena, sizeof(*descriptor));
+  *descriptor = (ProtobufCEnumDescriptor){.magic = PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+                                          .name = enumeration->full_name,
+                                          .n_values = (unsigned)count,
+                                          .values = values,
+                                          .n_value_ranges = (unsigned)count,
+                                          .value_ranges = ranges};
+  return descriptor;
+}
+
+static const void *describe_inside(const struct contract_field *field, const struct message_rules *inside,
+                                   struct arena *arena)
+{
+  if (field->enumeration != NULL)
+    return describe_enum(field->enumeration, arena);
   if (field->message == NULL)
     return NULL;
   if (field->message->well_known == CONTRACT_FIELD_MASK)
@@ -47,7 +71,6 @@ static ProtobufCFieldDescriptor describe_field(const struct contract_message *me
                                                const struct message_rules *inside, struct arena *arena)
 {
   const struct contract_field *field = &message->fields[place];
-  CHECK(field->type != CONTRACT_ENUM);
   bool single = !field->repeated && !field->is_map;
   return (ProtobufCFieldDescriptor){
       .name = arena_string(arena, field->name),
@@ -56,7 +79,7 @@ static ProtobufCFieldDescriptor describe_field(const struct contract_message *me
       .type = TYPES[field->type],
       .quantifier_offset = (unsigned)quantifier_offset(message, place),
       .offset = (unsigned)value_offset(message, place),
-      .descriptor = describe_inside(field, inside),
+      .descriptor = describe_inside(field, inside, arena),
       .default_value = single && field->type == CONTRACT_STRING ? protobuf_c_empty_string : NULL,
       .flags = field->optional || field->oneof_index >= 0 ? PROTOBUF_C_FIELD_FLAG_ONEOF : 0,
   };

@@ -1,5 +1,6 @@
 // What a service has of a contract, made at run time: the descriptors that protoc-c would write and the tables of rules
-// that protoc-gen-bulkhead would write. Messages with enums or with Google's types, FieldMask apart, are not supported.
+// that protoc-gen-bulkhead would write. Google's types, FieldMask apart, and messages that hold themselves are not
+// supported.
 #ifndef BULKHEAD_TESTS_SUPPORT_CONTRACT_SERVICE_RULES_H
 #define BULKHEAD_TESTS_SUPPORT_CONTRACT_SERVICE_RULES_H
 

@@ -205,7 +205,11 @@ Test(validate, numbers_of_enums_are_known_where_a_rule_says_so)
   error.code = BULKHEAD__V1__CODE__CODE_NOT_FOUND;
   expect_struct(&table, &error.base, "");
   error.code = (Bulkhead__V1__Code)99;
-  expect_struct(&table, &error.base, "code: is not a value that is known here");
+  expect_struct(
+      &table, &error.base,
+      "code: must be one of: CODE_UNSPECIFIED, CODE_INVALID_ARGUMENT, CODE_NOT_FOUND, CODE_ALREADY_EXISTS, "
+      "CODE_PERMISSION_DENIED, CODE_RESOURCE_EXHAUSTED, CODE_FAILED_PRECONDITION, CODE_ABORTED, CODE_OUT_OF_RANGE, "
+      "CODE_UNIMPLEMENTED, CODE_UNAVAILABLE, CODE_UNAUTHENTICATED");
   expect_struct(&open, &error.base, "");
 }
 

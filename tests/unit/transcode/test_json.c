@@ -99,9 +99,9 @@ Test(json, every_type_refuses_other_tokens_whatever_stands_before_them)
   expect_violation("{\"texts\":[\"a\",true,2]}", "texts[1]: must be a string\ntexts[2]: must be a string");
   expect_violation("{\"flags\":[true,1,\"true\"]}", "flags[1]: must be true or false\nflags[2]: must be true or false");
   expect_violation("{\"colours\":[1,true]}",
-                   "colours[1]: must be one of: COLOUR_UNSPECIFIED, COLOUR_BLUE, COLOUR_RED, COLOUR_DARK");
+                   "colours[1]: must be one of: COLOUR_DARK, COLOUR_UNSPECIFIED, COLOUR_BLUE, COLOUR_RED");
   expect_violation("{\"colours\":[\"COLOUR_RED\",{}]}",
-                   "colours[1]: must be one of: COLOUR_UNSPECIFIED, COLOUR_BLUE, COLOUR_RED, COLOUR_DARK");
+                   "colours[1]: must be one of: COLOUR_DARK, COLOUR_UNSPECIFIED, COLOUR_BLUE, COLOUR_RED");
 }
 
 Test(json, bools_strings_bytes_enums)
@@ -118,11 +118,11 @@ Test(json, bools_strings_bytes_enums)
   expect_part("{\"colour\":-1}", "\"colour\":\"COLOUR_DARK\"");
   expect_part("{}", "\"colour\":\"COLOUR_UNSPECIFIED\"");
   expect_violation("{\"colour\":\"RED\"}",
-                   "colour: must be one of: COLOUR_UNSPECIFIED, COLOUR_BLUE, COLOUR_RED, COLOUR_DARK");
+                   "colour: must be one of: COLOUR_DARK, COLOUR_UNSPECIFIED, COLOUR_BLUE, COLOUR_RED");
   expect_part("{\"colour\":2}", "\"colour\":2,");
   expect_part("{\"colours\":[-1,99]}", "\"colours\":[\"COLOUR_DARK\",99]");
   expect_violation("{\"colour\":2147483648}",
-                   "colour: must be one of: COLOUR_UNSPECIFIED, COLOUR_BLUE, COLOUR_RED, COLOUR_DARK");
+                   "colour: must be one of: COLOUR_DARK, COLOUR_UNSPECIFIED, COLOUR_BLUE, COLOUR_RED");
 }
 
 Test(json, names)

@@ -342,3 +342,32 @@ Test(open_types, a_later_entry_of_a_map_replaces_an_earlier_one)
   cr_expect_null(strstr(strbuf_cstring(&json), "old"));
   cr_expect(slice_starts_with(strbuf_slice(&json), SLICE("{\"words\":{\"0\":\"new\",\"1\":\"new\",")));
 }
+
+// ---- messages of proto2 ----
+
+static const char WITH_OLD[] = "import \"google/protobuf/descriptor.proto\";\n"
+                               "message Open {\n"
+                               "  google.protobuf.FieldOptions options = 1;\n"
+                               "  google.protobuf.DescriptorProto type = 2;\n"
+                               "}\n";
+
+Test(open_types, a_message_of_proto2_says_what_is_set)
+{
+  message = contract_message_by_name(fixture_contract(WITH_OLD), SLICE("t.v1.Open"));
+  // What is set stays, also where it is the default; what is not stays away.
+  expect_same("{\"options\":{\"ctype\":\"STRING\",\"deprecated\":false}}");
+  expect_same("{\"type\":{\"name\":\"\",\"nestedType\":[{\"name\":\"a\",\"field\":[{\"number\":0}]}]}}");
+  strbuf_clear(&json);
+  cr_expect_eq(transcode_wire_to_json(message, SLICE("\x0a\x00"), &json), STATUS_OK);
+  cr_expect_str_eq(strbuf_cstring(&json), "{\"options\":{\"uninterpretedOption\":[]}}");
+}
+
+Test(open_types, a_message_of_proto2_has_closed_enums_and_what_it_requires)
+{
+  message = contract_message_by_name(fixture_contract(WITH_OLD), SLICE("t.v1.Open"));
+  expect_same("{\"options\":{\"ctype\":\"CORD\"}}");
+  expect("{\"options\":{\"ctype\":9}}", "options.ctype: must be one of: STRING, CORD, STRING_PIECE");
+  expect("{\"options\":{\"uninterpretedOption\":[{\"name\":[{\"namePart\":\"a\"}]}]}}",
+         "options.uninterpretedOption[0].name[0].isExtension: is required");
+  expect_same("{\"options\":{\"uninterpretedOption\":[{\"name\":[{\"namePart\":\"\",\"isExtension\":false}]}]}}");
+}

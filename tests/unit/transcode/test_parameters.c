@@ -75,6 +75,6 @@ Test(parameters, have_both_spellings_of_masks_and_of_enums)
   cr_expect(slice_equal(camel.wire, snake.wire));
   expect_violations(contract, get("/v1/q", "mask=Name&colour=COLOUR_GREEN&flag=1"),
                     "mask: must be field paths separated by commas, such as name,createTime\n"
-                    "colour: must be one of: COLOUR_UNSPECIFIED, COLOUR_BLUE, COLOUR_DARK\n"
+                    "colour: must be one of: COLOUR_DARK, COLOUR_UNSPECIFIED, COLOUR_BLUE\n"
                     "flag: must be true or false");
 }

@@ -54,6 +54,17 @@ static const char CONTRACT[] =
     "  map<int32, Part> by_number = 17;\n"
     "  map<bool, Part> by_flag = 18;\n"
     "  map<uint64, Part> by_size = 19;\n"
+    "  Colour any_colour = 20;\n"
+    "  Colour known_colour = 21 [(bulkhead.v1.field).defined_only = true];\n"
+    "  repeated Colour known_colours = 22 [(bulkhead.v1.field) = {defined_only: true unique_items: true}];\n"
+    "  map<string, Colour> colours = 23;\n"
+    "}\n"
+    "enum Colour {\n"
+    "  option allow_alias = true;\n"
+    "  COLOUR_UNSPECIFIED = 0;\n"
+    "  COLOUR_RED = 7;\n"
+    "  COLOUR_SCARLET = 7;\n"
+    "  COLOUR_DARK = -2;\n"
     "}\n"
     "message Part {\n"
     "  string label = 1 [(bulkhead.v1.field).required = true];\n"
@@ -105,6 +116,9 @@ static const char *const THINGS[] = {
     "{\"agreed\":null}",
     "{" WHOLE ",\"byName\":{\"a\":{\"serial\":\"a\"},\"\":{}}}",
     "{" WHOLE ",\"byNumber\":{\"-5\":{\"ratio\":0},\"7\":" PART "}}",
+    "{" WHOLE ",\"anyColour\":99,\"knownColour\":7,\"knownColours\":[\"COLOUR_SCARLET\",-2]}",
+    "{" WHOLE ",\"knownColour\":-1,\"knownColours\":[8,0,8],\"colours\":{\"a\":5}}",
+    "{\"knownColour\":1}",
     "{" WHOLE ",\"byFlag\":{\"true\":{},\"false\":{}},\"bySize\":{\"18446744073709551615\":{}}}",
 };
 
