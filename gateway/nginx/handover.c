@@ -23,6 +23,9 @@
 // what comes between their ends is taken by the last.
 #define LAST_ACCEPTS_MS 50
 
+// How often a worker that a reload has replaced looks whether its streams must end.
+#define STREAM_LOOK_MS 250
+
 static ngx_http_output_body_filter_pt next_body_filter;
 
 // A public listener, under a descriptor that nginx does not close.
@@ -31,13 +34,20 @@ struct kept_listener {
   int fd;
 };
 
+// What the master and all of its workers know of loads of the configuration.
+struct loads {
+  ngx_atomic_t count;
+  ngx_atomic_t stopped;  // the load whose workers were told to end, because all are; 0: none
+};
+
 static struct {
   ngx_cycle_t *cycle;  // NULL: the listeners accept
   ngx_event_t timer;
   ngx_event_t http2_timer;
   ngx_event_t stream_timer;
-  ngx_atomic_t *loads;         // of the configuration; shared with the master, NULL without memory
+  struct loads *loads;         // NULL without memory
   ngx_atomic_uint_t own_load;  // that this worker has come of
+  ngx_msec_t drain_end;        // of the streams
   ngx_array_t *kept;           // struct kept_listener; NULL without memory
   ngx_event_t last_accepts;
   ngx_connection_t no_connection;          // nginx's debug log reads an fd behind every event
@@ -91,7 +101,7 @@ void handover_begin(ngx_cycle_t *cycle)
     if (connections_is_public(&listening[i]) && listening[i].connection->read->active)
       (void)ngx_del_event(listening[i].connection->read, NGX_READ_EVENT, NGX_DISABLE_EVENT);
   handover.cycle = cycle;
-  handover.own_load = handover.loads == NULL ? 0 : *handover.loads;
+  handover.own_load = handover.loads == NULL ? 0 : handover.loads->count;
   handover.no_connection.fd = (ngx_socket_t)-1;
   handover.timer =
       (ngx_event_t){.handler = on_hold_end, .data = &handover.no_connection, .log = cycle->log, .cancelable = 1};
@@ -264,20 +274,29 @@ void handover_note_load(void)
     handover.loads = memory == MAP_FAILED ? NULL : memory;
   }
   if (handover.loads != NULL)
-    ++*handover.loads;
+    handover.loads->count++;
 }
 
-// Tells whether other workers have been started in place of this one.
-static bool is_replaced(void)
+// Tells whether all workers end. Those that a reload has replaced are not told so by nginx, but see that the workers of
+// the last load have been.
+static bool is_stopping(void)
 {
-  return handover.loads != NULL && *handover.loads != handover.own_load;
+  struct loads *loads = handover.loads;
+  if (loads == NULL)
+    return true;
+  if (loads->count == handover.own_load)
+    loads->stopped = loads->count;
+  return loads->stopped == loads->count;
 }
 
-static void on_stream_end(ngx_event_t *event)
+static void on_stream_look(ngx_event_t *event)
 {
-  (void)event;
-  exchange_drain_streams(worker_gateway());
-  worker_touch();
+  if (is_stopping() || (ngx_msec_int_t)(ngx_current_msec - handover.drain_end) >= 0) {
+    exchange_drain_streams(worker_gateway());
+    worker_touch();
+    return;
+  }
+  ngx_add_timer(event, STREAM_LOOK_MS);
 }
 
 // Ends the streams: at once where the gateway stops, so that their clients go to another one; later where a reload has
@@ -285,10 +304,11 @@ static void on_stream_end(ngx_event_t *event)
 static void start_stream_timer(const ngx_cycle_t *cycle)
 {
   const struct module_conf *module = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_bulkhead_module);
+  handover.drain_end = ngx_current_msec + module->stream_drain;
   // The streams themselves make the worker wait.
   handover.stream_timer =
-      (ngx_event_t){.handler = on_stream_end, .data = &handover.no_connection, .log = ngx_cycle->log, .cancelable = 1};
-  ngx_add_timer(&handover.stream_timer, is_replaced() ? module->stream_drain : 0);
+      (ngx_event_t){.handler = on_stream_look, .data = &handover.no_connection, .log = ngx_cycle->log, .cancelable = 1};
+  on_stream_look(&handover.stream_timer);
 }
 
 // ---- the end of a worker ----

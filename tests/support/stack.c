@@ -259,10 +259,11 @@ double metric_sum(const char *process, const char *series)
   struct http_reply reply = HTTP(.path = "/metrics", .base_url = url);
   cr_assert_eq(reply.status, 200);
   double sum = 0;
-  for (const char *at = strstr(reply.body, series); at != NULL; at = strstr(at + 1, series)) {
-    const char *number = strstr(at, "} ");
+  const char *prefix = text("\n%s", series);
+  for (const char *at = strstr(reply.body, prefix); at != NULL; at = strstr(at + 1, prefix)) {
+    const char *number = memrchr(at + 1, ' ', strcspn(at + 1, "\n"));
     cr_assert_not_null(number);
-    sum += strtod(number + 2, NULL);
+    sum += strtod(number, NULL);
   }
   return sum;
 }
