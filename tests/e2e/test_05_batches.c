@@ -79,3 +79,42 @@ Test(e2e_05_batches, no_items_and_too_many_are_refused)
   ASSERT_PROBLEM(many, 400, "INVALID_ARGUMENT");
   assert_violation(&many, "items");
 }
+
+// ---- imports: each line by itself ----
+
+Test(e2e_05_batches, an_import_makes_what_is_right_and_names_the_lines_that_are_not)
+{
+  struct account ada = account_create();
+  const char *word = fresh_word();
+  const char *lines = text("{\"sku\":\"%s-1\",\"name\":\"Lamp\",\"category\":\"%s\",\"attributes\":{\"cm\":12.50}}\n"
+                           "\n"
+                           "{\"sku\":\"%s-2\",\"name\":\"\"}\n"
+                           "{\"sku\":\"%s-1\",\"name\":\"again\"}\r\n"
+                           "{\"sku\":\"%s-3\",\"name\":\"Shade\",\"category\":\"%s\"}",
+                           word, word, word, word, word, word);
+  struct http_reply reply =
+      HTTP(.path = "/v1/items:import", .token = ada.token, .body = lines, .content_type = "application/x-ndjson");
+  ASSERT_STATUS(reply, 200);
+  cr_expect_str_eq(http_json(&reply, "lines"), "4");
+  cr_expect_str_eq(http_json(&reply, "created"), "2");
+  cr_expect_str_eq(http_json(&reply, "failed"), "2");
+  cr_assert_eq(http_json_count(&reply, "failures"), 2);
+  cr_expect_str_eq(http_json(&reply, "failures[0].line"), "2");
+  cr_expect_str_eq(http_json(&reply, "failures[0].field"), "name");
+  cr_expect_str_eq(http_json(&reply, "failures[1].line"), "3");
+  cr_expect_str_eq(http_json(&reply, "failures[1].reason"), "SKU_TAKEN");
+  cr_expect_eq(count_of(&ada, word), 2);
+}
+
+Test(e2e_05_batches, an_import_ends_at_a_line_that_cannot_be_read)
+{
+  struct account ada = account_create();
+  const char *word = fresh_word();
+  const char *lines =
+      text("{\"sku\":\"%s-1\",\"name\":\"Lamp\",\"category\":\"%s\"}\n{\"colour\":\"red\"}\n", word, word);
+  struct http_reply reply =
+      HTTP(.path = "/v1/items:import", .token = ada.token, .body = lines, .content_type = "application/x-ndjson");
+  ASSERT_PROBLEM(reply, 400, "INVALID_ARGUMENT");
+  assert_violation(&reply, "[1].colour");
+  cr_assert_eq(count_of(&ada, word), 0);
+}
