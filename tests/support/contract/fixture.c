@@ -241,6 +241,20 @@ struct outcome fixture_json_request(const struct contract_method *method, struct
   return finish(method->input, status, wire, &violations);
 }
 
+void fixture_expect_json(const struct contract *contract, struct exchange exchange, const char *json)
+{
+  struct outcome outcome = fixture_request(contract, exchange);
+  cr_assert(outcome.status == STATUS_OK, "%s", outcome.violations);
+  cr_expect_str_eq(outcome.json, json);
+}
+
+void fixture_expect_violations(const struct contract *contract, struct exchange exchange, const char *violations)
+{
+  struct outcome outcome = fixture_request(contract, exchange);
+  cr_assert(outcome.status == STATUS_INVALID_ARGUMENT, "accepted as %s", outcome.json);
+  cr_expect_str_eq(outcome.violations, violations);
+}
+
 struct outcome fixture_round_trip(const struct contract_message *message, const char *json)
 {
   struct strbuf *wire = new_buffer();

@@ -43,6 +43,10 @@ struct outcome {
   struct slice wire;
 };
 struct outcome fixture_request(const struct contract *contract, struct exchange exchange);
+// Expects that a request becomes a message with this JSON.
+void fixture_expect_json(const struct contract *contract, struct exchange exchange, const char *json);
+// Expects that a request is refused with these "field: description" lines.
+void fixture_expect_violations(const struct contract *contract, struct exchange exchange, const char *violations);
 // Does the same for a message that comes as one object, without a route: body and If-Match count.
 struct outcome fixture_json_request(const struct contract_method *method, struct exchange exchange);
 // Translates JSON to wire bytes and back to JSON.

@@ -4,20 +4,6 @@
 #include "common/base/compiler.h"
 #include "tests/support/contract/fixture.h"
 
-static void expect_json(const struct contract *contract, struct exchange exchange, const char *json)
-{
-  struct outcome outcome = fixture_request(contract, exchange);
-  cr_assert(outcome.status == STATUS_OK, "%s", outcome.violations);
-  cr_assert_str_eq(outcome.json, json);
-}
-
-static void expect_violations(const struct contract *contract, struct exchange exchange, const char *violations)
-{
-  struct outcome outcome = fixture_request(contract, exchange);
-  cr_assert(outcome.status == STATUS_INVALID_ARGUMENT, "accepted as %s", outcome.json);
-  cr_expect_str_eq(outcome.violations, violations);
-}
-
 Test(bodies, that_are_left_out_are_an_empty_message)
 {
   const struct contract *contract = fixture_contract(
@@ -34,24 +20,28 @@ Test(bodies, that_are_left_out_are_an_empty_message)
       "message N { string id = 1 [(bulkhead.v1.field).required = true];"
       " Part part = 2 [(bulkhead.v1.field).required = true]; }\n"
       "message Part { string name = 1; }\n");
-  expect_json(contract, (struct exchange){.http_method = "POST", .path = "/all/7"}, "{\"id\":\"7\",\"list\":[]}");
-  expect_json(contract, (struct exchange){.http_method = "DELETE", .path = "/all/7"}, "{\"id\":\"7\",\"list\":[]}");
-  expect_json(contract, (struct exchange){.http_method = "PUT", .path = "/any/7"}, "{\"id\":\"7\",\"list\":[]}");
-  expect_json(contract, (struct exchange){.http_method = "POST", .path = "/part/7", .query = "list=a"},
-              "{\"id\":\"7\",\"list\":[\"a\"]}");
-  expect_json(contract, (struct exchange){.http_method = "POST", .path = "/list"}, "{\"id\":\"\",\"list\":[]}");
-  expect_json(contract, (struct exchange){.http_method = "POST", .path = "/inside/x"},
-              "{\"id\":\"\",\"part\":{\"name\":\"x\"},\"list\":[]}");
-  expect_violations(contract, (struct exchange){.http_method = "POST", .path = "/all/7", .query = "list=a"},
-                    "list: is not a parameter that is known here");
-  expect_violations(contract, (struct exchange){.http_method = "POST", .path = "/need"},
-                    "id: is required\npart: is required");
+  fixture_expect_json(contract, (struct exchange){.http_method = "POST", .path = "/all/7"},
+                      "{\"id\":\"7\",\"list\":[]}");
+  fixture_expect_json(contract, (struct exchange){.http_method = "DELETE", .path = "/all/7"},
+                      "{\"id\":\"7\",\"list\":[]}");
+  fixture_expect_json(contract, (struct exchange){.http_method = "PUT", .path = "/any/7"},
+                      "{\"id\":\"7\",\"list\":[]}");
+  fixture_expect_json(contract, (struct exchange){.http_method = "POST", .path = "/part/7", .query = "list=a"},
+                      "{\"id\":\"7\",\"list\":[\"a\"]}");
+  fixture_expect_json(contract, (struct exchange){.http_method = "POST", .path = "/list"}, "{\"id\":\"\",\"list\":[]}");
+  fixture_expect_json(contract, (struct exchange){.http_method = "POST", .path = "/inside/x"},
+                      "{\"id\":\"\",\"part\":{\"name\":\"x\"},\"list\":[]}");
+  fixture_expect_violations(contract, (struct exchange){.http_method = "POST", .path = "/all/7", .query = "list=a"},
+                            "list: is not a parameter that is known here");
+  fixture_expect_violations(contract, (struct exchange){.http_method = "POST", .path = "/need"},
+                            "id: is required\npart: is required");
   static const char NEEDED[] = ": must not be empty: this method takes a JSON body, {} at least";
-  expect_violations(contract, (struct exchange){.http_method = "POST", .path = "/needed", .query = "id=7"}, NEEDED);
-  expect_violations(contract, (struct exchange){.http_method = "PUT", .path = "/all/7"}, NEEDED);
+  fixture_expect_violations(contract, (struct exchange){.http_method = "POST", .path = "/needed", .query = "id=7"},
+                            NEEDED);
+  fixture_expect_violations(contract, (struct exchange){.http_method = "PUT", .path = "/all/7"}, NEEDED);
   // White space is no JSON, but it is no empty body either.
-  expect_violations(contract, (struct exchange){.http_method = "POST", .path = "/all/7", .body = " "},
-                    ": is not valid JSON at line 1, column 2: the text ends where a value must come");
+  fixture_expect_violations(contract, (struct exchange){.http_method = "POST", .path = "/all/7", .body = " "},
+                            ": is not valid JSON at line 1, column 2: the text ends where a value must come");
 }
 
 Test(bodies, may_be_messages_with_a_json_form_of_their_own)
@@ -81,7 +71,8 @@ Test(bodies, may_be_messages_with_a_json_form_of_their_own)
       {"/FieldMask", "\"a,bC\"", "\"a,bC\""},
   };
   for (size_t i = 0; i < ARRAY_LEN(GOOD); i++)
-    expect_json(contract, (struct exchange){.http_method = "POST", .path = GOOD[i][0], .body = GOOD[i][1]}, GOOD[i][2]);
+    fixture_expect_json(contract, (struct exchange){.http_method = "POST", .path = GOOD[i][0], .body = GOOD[i][1]},
+                        GOOD[i][2]);
   static const char *const BAD[][3] = {
       {"/Empty", "{\"a\":1}", "a: is not a field that is known here"},
       {"/Empty", "[]", ": must be an object"},
@@ -94,8 +85,8 @@ Test(bodies, may_be_messages_with_a_json_form_of_their_own)
       {"/StringValue", "1", ": must be a string"},
   };
   for (size_t i = 0; i < ARRAY_LEN(BAD); i++)
-    expect_violations(contract, (struct exchange){.http_method = "POST", .path = BAD[i][0], .body = BAD[i][1]},
-                      BAD[i][2]);
-  expect_violations(contract, (struct exchange){.http_method = "POST", .path = "/Value", .body = "1 2"},
-                    ": is not valid JSON at line 1, column 3: nothing may follow the document");
+    fixture_expect_violations(contract, (struct exchange){.http_method = "POST", .path = BAD[i][0], .body = BAD[i][1]},
+                              BAD[i][2]);
+  fixture_expect_violations(contract, (struct exchange){.http_method = "POST", .path = "/Value", .body = "1 2"},
+                            ": is not valid JSON at line 1, column 3: nothing may follow the document");
 }

@@ -7,20 +7,6 @@
 #define ID "01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b"
 #define OTHER_ID "01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6c"
 
-static void expect_json(const struct contract *contract, struct exchange exchange, const char *json)
-{
-  struct outcome outcome = fixture_request(contract, exchange);
-  cr_assert(outcome.status == STATUS_OK, "%s", outcome.violations);
-  cr_assert_str_eq(outcome.json, json);
-}
-
-static void expect_violations(const struct contract *contract, struct exchange exchange, const char *violations)
-{
-  struct outcome outcome = fixture_request(contract, exchange);
-  cr_assert(outcome.status == STATUS_INVALID_ARGUMENT, "accepted as %s", outcome.json);
-  cr_expect_str_eq(outcome.violations, violations);
-}
-
 static struct exchange get(const char *path, const char *query)
 {
   return (struct exchange){.http_method = "GET", .path = path, .query = query};
@@ -33,36 +19,40 @@ static struct exchange patch(const char *path, const char *body)
 
 Test(request, path_variable_fills_its_field)
 {
-  expect_json(fixture_bulkhead(), get("/v1/items/" ID, NULL), "{\"id\":\"" ID "\"}");
+  fixture_expect_json(fixture_bulkhead(), get("/v1/items/" ID, NULL), "{\"id\":\"" ID "\"}");
 }
 
 Test(request, path_variable_is_percent_decoded)
 {
-  expect_json(fixture_bulkhead(), get("/v1/items/%301936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b", NULL), "{\"id\":\"" ID "\"}");
+  fixture_expect_json(fixture_bulkhead(), get("/v1/items/%301936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b", NULL),
+                      "{\"id\":\"" ID "\"}");
 }
 
 Test(request, path_variable_keeps_its_rules)
 {
-  expect_violations(fixture_bulkhead(), get("/v1/items/7", NULL),
-                    "id: must be a UUID, such as 01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b");
-  expect_violations(fixture_bulkhead(), get("/v1/items/%zz", NULL), "id: has a broken percent escape\nid: is required");
+  fixture_expect_violations(fixture_bulkhead(), get("/v1/items/7", NULL),
+                            "id: must be a UUID, such as 01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b");
+  fixture_expect_violations(fixture_bulkhead(), get("/v1/items/%zz", NULL),
+                            "id: has a broken percent escape\nid: is required");
 }
 
 Test(request, query_parameters)
 {
-  expect_json(fixture_bulkhead(), get("/v1/items", "pageSize=20&page_token=a.b&q=red+%2Blamp&orderBy=name%20desc"),
-              "{\"pageSize\":20,\"pageToken\":\"a.b\",\"category\":\"\",\"tag\":\"\",\"q\":\"red +lamp\","
-              "\"orderBy\":\"name desc\"}");
-  expect_violations(fixture_bulkhead(), get("/v1/items", "pageSize=201&pagesize=1&orderBy=price&&q=a&q=b"),
-                    "pagesize: is not a parameter that is known here\n"
-                    "q: must not be given twice\n"
-                    "pageSize: must be at most 200\n"
-                    "orderBy: must be one of: createTime, createTime asc, createTime desc, updateTime, updateTime asc, "
-                    "updateTime desc, name, name asc, name desc, quantity, quantity asc, quantity desc");
-  expect_violations(fixture_bulkhead(), get("/v1/items", "q=%ff"), "q: must be valid UTF-8");
-  expect_violations(fixture_bulkhead(), get("/v1/items", "%ff=1&q=%4"),
-                    "?: a parameter's name has a broken percent escape or is no valid UTF-8\n"
-                    "q: has a broken percent escape");
+  fixture_expect_json(fixture_bulkhead(),
+                      get("/v1/items", "pageSize=20&page_token=a.b&q=red+%2Blamp&orderBy=name%20desc"),
+                      "{\"pageSize\":20,\"pageToken\":\"a.b\",\"category\":\"\",\"tag\":\"\",\"q\":\"red +lamp\","
+                      "\"orderBy\":\"name desc\"}");
+  fixture_expect_violations(
+      fixture_bulkhead(), get("/v1/items", "pageSize=201&pagesize=1&orderBy=price&&q=a&q=b"),
+      "pagesize: is not a parameter that is known here\n"
+      "q: must not be given twice\n"
+      "pageSize: must be at most 200\n"
+      "orderBy: must be one of: createTime, createTime asc, createTime desc, updateTime, updateTime asc, "
+      "updateTime desc, name, name asc, name desc, quantity, quantity asc, quantity desc");
+  fixture_expect_violations(fixture_bulkhead(), get("/v1/items", "q=%ff"), "q: must be valid UTF-8");
+  fixture_expect_violations(fixture_bulkhead(), get("/v1/items", "%ff=1&q=%4"),
+                            "?: a parameter's name has a broken percent escape or is no valid UTF-8\n"
+                            "q: has a broken percent escape");
 }
 
 Test(request, query_parameters_of_every_shape)
@@ -76,23 +66,23 @@ Test(request, query_parameters_of_every_shape)
                    "\"since\":\"2026-01-02T03:04:05Z\","
                    "\"nested\":{\"textValue\":\"abc\",\"deep\":{\"number\":\"-7\"}},\"limit\":5,\"one\":\"x\","
                    "\"ratio\":1.5,\"token\":\"YQ==\",\"labels\":{},\"list\":[],\"hidden\":\"\"}");
-  expect_violations(fixture_test(),
-                    get("/v1/query", "nested=1&labels=a&labels.a=1&nested.textValue=abcde&one=1&two=2"
-                                     "&numbers=1&numbers=2&numbers=3&numbers=4&hidden=x&flag=1"),
-                    "nested: is not a parameter that is known here\n"
-                    "labels: is not a parameter that is known here\n"
-                    "labels.a: is not a parameter that is known here\n"
-                    "numbers: must have at most 3 items\n"
-                    "flag: must be true or false\n"
-                    "two: must not be set together with another field of its group\n"
-                    "nested.textValue: must be at most 4 characters");
+  fixture_expect_violations(fixture_test(),
+                            get("/v1/query", "nested=1&labels=a&labels.a=1&nested.textValue=abcde&one=1&two=2"
+                                             "&numbers=1&numbers=2&numbers=3&numbers=4&hidden=x&flag=1"),
+                            "nested: is not a parameter that is known here\n"
+                            "labels: is not a parameter that is known here\n"
+                            "labels.a: is not a parameter that is known here\n"
+                            "numbers: must have at most 3 items\n"
+                            "flag: must be true or false\n"
+                            "two: must not be set together with another field of its group\n"
+                            "nested.textValue: must be at most 4 characters");
 }
 
 Test(request, parameters_of_well_known_types_are_checked)
 {
-  expect_violations(fixture_test(), get("/v1/query", "since=yesterday&limit=many"),
-                    "since: must be a time, such as 2026-01-02T03:04:05Z\n"
-                    "limit: must be a whole number of 32 bits");
+  fixture_expect_violations(fixture_test(), get("/v1/query", "since=yesterday&limit=many"),
+                            "since: must be a time, such as 2026-01-02T03:04:05Z\n"
+                            "limit: must be a whole number of 32 bits");
 }
 
 Test(request, parameters_go_to_the_message_that_they_name)
@@ -104,10 +94,11 @@ Test(request, parameters_go_to_the_message_that_they_name)
       "message Q { Part left = 1; Part right = 2; string id = 3; google.protobuf.StringValue word = 4; }\n"
       "message Part { string id = 1; Inner inner = 2; }\n"
       "message Inner { string id = 1; }\n");
-  expect_json(contract, get("/v1/a", "right.id=b&right.inner.id=c&id=d&left.inner.id=e&word=f"),
-              "{\"left\":{\"id\":\"a\",\"inner\":{\"id\":\"e\"}},\"right\":{\"id\":\"b\",\"inner\":{\"id\":\"c\"}},"
-              "\"id\":\"d\",\"word\":\"f\"}");
-  expect_violations(contract, get("/v1/a", "word=%ff"), "word: must be valid UTF-8");
+  fixture_expect_json(
+      contract, get("/v1/a", "right.id=b&right.inner.id=c&id=d&left.inner.id=e&word=f"),
+      "{\"left\":{\"id\":\"a\",\"inner\":{\"id\":\"e\"}},\"right\":{\"id\":\"b\",\"inner\":{\"id\":\"c\"}},"
+      "\"id\":\"d\",\"word\":\"f\"}");
+  fixture_expect_violations(contract, get("/v1/a", "word=%ff"), "word: must be valid UTF-8");
 }
 
 Test(request, values_of_a_list_that_must_differ)
@@ -117,11 +108,12 @@ Test(request, values_of_a_list_that_must_differ)
       " option (google.api.http) = {get: \"/v1/q\"};"
       " option (bulkhead.v1.method) = {access: ACCESS_PUBLIC}; } }\n"
       "message Q { repeated int32 ids = 1 [(bulkhead.v1.field) = {unique_items: true max_items: 3}]; }\n");
-  expect_json(contract, get("/v1/q", "ids=1&ids=2&ids=3"), "{\"ids\":[1,2,3]}");
-  expect_violations(contract, get("/v1/q", "ids=1&ids=2&ids=1"), "ids: must not be given twice with the same value");
-  expect_violations(contract, get("/v1/q", "ids=x&ids=y"),
-                    "ids: must be a whole number of 32 bits\nids: must be a whole number of 32 bits");
-  expect_violations(contract, get("/v1/q", "ids=1&ids=2&ids=1&ids=4"), "ids: must have at most 3 items");
+  fixture_expect_json(contract, get("/v1/q", "ids=1&ids=2&ids=3"), "{\"ids\":[1,2,3]}");
+  fixture_expect_violations(contract, get("/v1/q", "ids=1&ids=2&ids=1"),
+                            "ids: must not be given twice with the same value");
+  fixture_expect_violations(contract, get("/v1/q", "ids=x&ids=y"),
+                            "ids: must be a whole number of 32 bits\nids: must be a whole number of 32 bits");
+  fixture_expect_violations(contract, get("/v1/q", "ids=1&ids=2&ids=1&ids=4"), "ids: must have at most 3 items");
 }
 
 Test(request, too_many_parameters)
@@ -129,23 +121,23 @@ Test(request, too_many_parameters)
   struct strbuf query = {0};
   for (unsigned i = 0; i < 300; i++)
     strbuf_add_string(&query, "numbers=1&");
-  expect_violations(fixture_test(), get("/v1/query", strbuf_cstring(&query)),
-                    "?: must have at most 256 parameters\nnumbers: must have at most 3 items");
+  fixture_expect_violations(fixture_test(), get("/v1/query", strbuf_cstring(&query)),
+                            "?: must have at most 256 parameters\nnumbers: must have at most 3 items");
   strbuf_free(&query);
 }
 
 Test(request, the_path_wins_over_query_and_body)
 {
-  expect_json(fixture_bulkhead(), get("/v1/items/" ID, "id=" ID), "{\"id\":\"" ID "\"}");
-  expect_violations(fixture_bulkhead(), get("/v1/items/" ID, "id=" OTHER_ID),
-                    "id: must be the same as in the path, or absent");
+  fixture_expect_json(fixture_bulkhead(), get("/v1/items/" ID, "id=" ID), "{\"id\":\"" ID "\"}");
+  fixture_expect_violations(fixture_bulkhead(), get("/v1/items/" ID, "id=" OTHER_ID),
+                            "id: must be the same as in the path, or absent");
   struct outcome outcome =
       fixture_request(fixture_bulkhead(), patch("/v1/items/" ID, "{\"id\":\"" ID "\",\"name\":\"Lamp\"}"));
   cr_assert(outcome.status == STATUS_OK, "%s", outcome.violations);
   cr_assert(strstr(outcome.json, "\"updateMask\":\"name\"") != NULL, "%s", outcome.json);
   cr_assert(strstr(outcome.json, "{\"item\":{\"id\":\"" ID "\"") == outcome.json, "%s", outcome.json);
-  expect_violations(fixture_bulkhead(), patch("/v1/items/" ID, "{\"name\":\"Lamp\",\"id\":\"" OTHER_ID "\"}"),
-                    "id: must be the same as in the path, or absent");
+  fixture_expect_violations(fixture_bulkhead(), patch("/v1/items/" ID, "{\"name\":\"Lamp\",\"id\":\"" OTHER_ID "\"}"),
+                            "id: must be the same as in the path, or absent");
   outcome = fixture_request(fixture_bulkhead(), patch("/v1/items/" ID, "{\"id\":null}"));
   cr_assert(strstr(outcome.json, "{\"item\":{\"id\":\"" ID "\"") == outcome.json, "%s", outcome.json);
 }
@@ -249,9 +241,10 @@ Test(request, a_merge_patch_names_the_members_of_a_clients_own_object)
   cr_assert(strstr(outcome.json, "\"updateMask\":\"name,attributes.*\"") != NULL, "%s", outcome.json);
   cr_assert(strstr(outcome.json, "\"attributes\":{\"colour\":null}") != NULL, "%s", outcome.json);
   exchange.query = "updateMask=attributes";
-  expect_violations(fixture_bulkhead(), exchange,
-                    "attributes: is replaced as a whole, which a merge patch cannot say; send it as application/json, "
-                    "or null to empty it");
+  fixture_expect_violations(
+      fixture_bulkhead(), exchange,
+      "attributes: is replaced as a whole, which a merge patch cannot say; send it as application/json, "
+      "or null to empty it");
   exchange.query = NULL;
   exchange.body = "{\"attributes\":null}";
   outcome = fixture_request(fixture_bulkhead(), exchange);
@@ -269,19 +262,19 @@ Test(request, what_comes_in_a_header_comes_nowhere_else)
   struct outcome outcome = fixture_request(contract, put);
   cr_assert(strstr(outcome.json, "\"ifMatch\":\"v7\"") != NULL, "%s", outcome.json);
   put.body = "{\"note\":\"a\",\"ifMatch\":\"v7\"}";
-  expect_violations(contract, put, "ifMatch: is not a field that is known here");
+  fixture_expect_violations(contract, put, "ifMatch: is not a field that is known here");
   put.body = "{\"if_match\":\"v8\"}";
-  expect_violations(contract, put, "if_match: is not a field that is known here");
-  expect_violations(fixture_bulkhead(),
-                    (struct exchange){.http_method = "DELETE", .path = "/v1/items/" ID, .query = "if_match=v7"},
-                    "if_match: is not a parameter that is known here");
+  fixture_expect_violations(contract, put, "if_match: is not a field that is known here");
+  fixture_expect_violations(fixture_bulkhead(),
+                            (struct exchange){.http_method = "DELETE", .path = "/v1/items/" ID, .query = "if_match=v7"},
+                            "if_match: is not a parameter that is known here");
 }
 
 Test(request, ids_are_the_same_in_either_case)
 {
   const char *upper = "/v1/items/01936B5E-7C1A-7D3E-9F00-1C2D3E4F5A6B";
-  expect_json(fixture_bulkhead(), get(upper, NULL), "{\"id\":\"" ID "\"}");
-  expect_json(fixture_bulkhead(), get(upper, "id=" ID), "{\"id\":\"" ID "\"}");
+  fixture_expect_json(fixture_bulkhead(), get(upper, NULL), "{\"id\":\"" ID "\"}");
+  fixture_expect_json(fixture_bulkhead(), get(upper, "id=" ID), "{\"id\":\"" ID "\"}");
   struct outcome outcome = fixture_request(fixture_bulkhead(), patch(upper, "{\"id\":\"" ID "\"}"));
   cr_assert(strstr(outcome.json, "{\"item\":{\"id\":\"" ID "\"") == outcome.json, "%s", outcome.json);
   outcome = fixture_request(fixture_bulkhead(), get("/v1/items", "ownerId=01936B5E-7C1A-7D3E-9F00-1C2D3E4F5A6B"));
@@ -290,13 +283,13 @@ Test(request, ids_are_the_same_in_either_case)
 
 Test(request, violations_in_a_body_field_are_named_as_in_the_body)
 {
-  expect_violations(fixture_bulkhead(), patch("/v1/items/" ID, "{\"name\":\" a\",\"tags\":[\"b\",\"b\"]}"),
-                    "name: must have no control characters, and no white space at either end\n"
-                    "tags[1]: must not be the same as an item before it");
-  expect_violations(fixture_bulkhead(), patch("/v1/items/" ID, "null"), ": must not be null");
-  expect_violations(fixture_bulkhead(), patch("/v1/items/" ID, "[]"), ": must be an object");
-  expect_violations(fixture_bulkhead(), patch("/v1/items/" ID, ""),
-                    ": must not be empty: this method takes a JSON body, {} at least");
+  fixture_expect_violations(fixture_bulkhead(), patch("/v1/items/" ID, "{\"name\":\" a\",\"tags\":[\"b\",\"b\"]}"),
+                            "name: must have no control characters, and no white space at either end\n"
+                            "tags[1]: must not be the same as an item before it");
+  fixture_expect_violations(fixture_bulkhead(), patch("/v1/items/" ID, "null"), ": must not be null");
+  fixture_expect_violations(fixture_bulkhead(), patch("/v1/items/" ID, "[]"), ": must be an object");
+  fixture_expect_violations(fixture_bulkhead(), patch("/v1/items/" ID, ""),
+                            ": must not be empty: this method takes a JSON body, {} at least");
 }
 
 Test(request, if_match)
@@ -323,25 +316,26 @@ Test(request, if_match)
   }
   struct exchange both = {
       .http_method = "DELETE", .path = "/v1/items/" ID, .query = "ifMatch=v8", .if_match = "\"v7\""};
-  expect_violations(fixture_bulkhead(), both, "ifMatch: is not a parameter that is known here");
+  fixture_expect_violations(fixture_bulkhead(), both, "ifMatch: is not a parameter that is known here");
 }
 
 Test(request, whole_bodies)
 {
-  expect_json(fixture_bulkhead(),
-              (struct exchange){.http_method = "POST", .path = "/v1/auth/logout", .body = "{\"refreshToken\":\"abc\"}"},
-              "{}");
-  expect_violations(fixture_bulkhead(),
-                    (struct exchange){.http_method = "POST",
-                                      .path = "/v1/auth/login",
-                                      .query = "email=a",
-                                      .body = "{\"email\":\"nobody\",\"pasword\":\"x\"}"},
-                    "email: is not a parameter that is known here\n"
-                    "email: must be an e-mail address, such as ada@example.com\n"
-                    "pasword: is not a field that is known here\n"
-                    "password: is required");
-  expect_violations(fixture_bulkhead(), (struct exchange){.http_method = "GET", .path = "/v1/items/" ID, .body = "{}"},
-                    ": must be empty: this method takes no body");
+  fixture_expect_json(
+      fixture_bulkhead(),
+      (struct exchange){.http_method = "POST", .path = "/v1/auth/logout", .body = "{\"refreshToken\":\"abc\"}"}, "{}");
+  fixture_expect_violations(fixture_bulkhead(),
+                            (struct exchange){.http_method = "POST",
+                                              .path = "/v1/auth/login",
+                                              .query = "email=a",
+                                              .body = "{\"email\":\"nobody\",\"pasword\":\"x\"}"},
+                            "email: is not a parameter that is known here\n"
+                            "email: must be an e-mail address, such as ada@example.com\n"
+                            "pasword: is not a field that is known here\n"
+                            "password: is required");
+  fixture_expect_violations(fixture_bulkhead(),
+                            (struct exchange){.http_method = "GET", .path = "/v1/items/" ID, .body = "{}"},
+                            ": must be empty: this method takes no body");
 }
 
 Test(request, a_body_is_one_json_document_and_nothing_else)
@@ -360,26 +354,27 @@ Test(request, a_body_is_one_json_document_and_nothing_else)
       {"\"abc\"", ": must be an object"},
   };
   for (size_t i = 0; i < ARRAY_LEN(CASES); i++)
-    expect_violations(fixture_bulkhead(),
-                      (struct exchange){.http_method = "POST", .path = "/v1/auth/logout", .body = CASES[i].body},
-                      CASES[i].violation);
-  expect_violations(fixture_bulkhead(), patch("/v1/items/" ID, "{\"name\":\"Lamp\"}]"),
-                    ": is not valid JSON at line 1, column 16: nothing may follow the document");
-  expect_violations(fixture_bulkhead(), patch("/v1/items/" ID, "{\"name\":\"Lamp\""),
-                    ": is not valid JSON at line 1, column 15: a comma or } must follow a value");
+    fixture_expect_violations(
+        fixture_bulkhead(), (struct exchange){.http_method = "POST", .path = "/v1/auth/logout", .body = CASES[i].body},
+        CASES[i].violation);
+  fixture_expect_violations(fixture_bulkhead(), patch("/v1/items/" ID, "{\"name\":\"Lamp\"}]"),
+                            ": is not valid JSON at line 1, column 16: nothing may follow the document");
+  fixture_expect_violations(fixture_bulkhead(), patch("/v1/items/" ID, "{\"name\":\"Lamp\""),
+                            ": is not valid JSON at line 1, column 15: a comma or } must follow a value");
 }
 
 Test(request, batches_name_the_item)
 {
-  expect_violations(fixture_bulkhead(),
-                    (struct exchange){.http_method = "POST",
-                                      .path = "/v1/items:batchCreate",
-                                      .body = "{\"items\":[{\"sku\":\"a\",\"name\":\"b\"},"
-                                              "{\"sku\":\"a\",\"quantity\":-1,\"attributes\":{}},"
-                                              "{\"sku\":\"a\",\"name\":\"b\",\"price\":\"1,5\"}]}"},
-                    "items[1].quantity: must be at least 0\n"
-                    "items[1].name: is required\n"
-                    "items[2].price: must be a decimal number with up to 15 digits before and up to 4 after the point");
+  fixture_expect_violations(
+      fixture_bulkhead(),
+      (struct exchange){.http_method = "POST",
+                        .path = "/v1/items:batchCreate",
+                        .body = "{\"items\":[{\"sku\":\"a\",\"name\":\"b\"},"
+                                "{\"sku\":\"a\",\"quantity\":-1,\"attributes\":{}},"
+                                "{\"sku\":\"a\",\"name\":\"b\",\"price\":\"1,5\"}]}"},
+      "items[1].quantity: must be at least 0\n"
+      "items[1].name: is required\n"
+      "items[2].price: must be a decimal number with up to 15 digits before and up to 4 after the point");
 }
 
 Test(request, only_the_first_twenty_violations_are_kept)
@@ -416,7 +411,7 @@ Test(request, a_body_may_be_a_list)
       fixture_test(), (struct exchange){.http_method = "PUT", .path = "/v1/lists/n", .body = "[\"a\",\"b\"]"});
   cr_assert(outcome.status == STATUS_OK, "%s", outcome.violations);
   cr_assert(strstr(outcome.json, "\"list\":[\"a\",\"b\"]") != NULL, "%s", outcome.json);
-  expect_violations(fixture_test(),
-                    (struct exchange){.http_method = "PUT", .path = "/v1/lists/n", .query = "list=c", .body = "[1]"},
-                    "list: is not a parameter that is known here\n[0]: must be a string");
+  fixture_expect_violations(
+      fixture_test(), (struct exchange){.http_method = "PUT", .path = "/v1/lists/n", .query = "list=c", .body = "[1]"},
+      "list: is not a parameter that is known here\n[0]: must be a string");
 }
