@@ -40,7 +40,7 @@ CFLAGS_ALL = $(COMMON_FLAGS) $(FLAGS_$(VARIANT)) $(WARNINGS) $(INCLUDES) $(CFLAG
 CFLAGS_GENERATED = $(COMMON_FLAGS) $(FLAGS_$(VARIANT)) -Wall -Wno-missing-braces -I$(GEN) -I. $(CFLAGS)
 
 # ---- parts ----
-COMMON_PARTS := base observe config runtime contract transcode openapi rpc discovery security identity storage mail service
+COMMON_PARTS := base observe config runtime contract transcode openapi reflection rpc discovery security identity storage mail service
 SERVICES     := $(sort $(patsubst services/%/main.c,%,$(wildcard services/*/main.c)))
 
 # Which parts may use which; tests/lint/layers.sh proves the same for the includes.
@@ -51,14 +51,15 @@ USES_runtime   := observe base
 USES_contract  := base
 USES_transcode := contract base
 USES_openapi   := contract base
+USES_reflection := contract base
 USES_rpc       := security config observe base
 USES_discovery := config observe base
 USES_security  := config observe base
 USES_identity  := rpc security config observe base
 USES_storage   := runtime config observe base
 USES_mail      := runtime config observe base
-USES_service   := identity contract rpc discovery security storage mail runtime config observe base
-USES_gateway   := openapi transcode contract identity rpc discovery security config observe base
+USES_service   := identity reflection contract rpc discovery security storage mail runtime config observe base
+USES_gateway   := openapi transcode reflection contract identity rpc discovery security config observe base
 
 # The libraries behind a part. Each vendor's header is included in that one folder only.
 LIBS_runtime   := -luv
@@ -145,7 +146,7 @@ $(OUT)/obj/%.o: %.c
 	@$(AR) rcs $@ $^
 
 # Generated headers come first; who includes which is then known from the .d files.
-NEED_PB := common/contract common/transcode common/openapi common/rpc proto/plugin tests/unit/rpc tests/bench
+NEED_PB := common/contract common/transcode common/openapi common/reflection common/rpc proto/plugin tests/unit/rpc tests/bench
 NEED_BH := common/service gateway gateway/nginx $(SERVICES:%=services/%) tests/unit/service tests/unit/gateway \
            $(SERVICES:%=tests/unit/%) $(wildcard tests/component/*) tests/support/service tests/fault tests/fuzz \
            tests/unit/contract tests/unit/transcode tests/unit/openapi tests/support/contract

@@ -13,6 +13,7 @@
 #include "gateway/cors.h"
 #include "gateway/document.h"
 #include "gateway/gzip.h"
+#include "gateway/public_contracts.h"
 
 #define PROTOSET_MAX_BYTES ((size_t)16 * 1024 * 1024)
 
@@ -69,6 +70,21 @@ static enum status check_keys_method(const struct api *api, struct error *error)
   return STATUS_OK;
 }
 
+static void make_public_contracts(struct api *api, struct slice protoset)
+{
+  size_t count = contract_service_count(api->contract);
+  api->public_services = calloc(count + 1, sizeof(*api->public_services));
+  CHECK(api->public_services != NULL);
+  for (size_t i = 0; i < count; i++) {
+    const struct contract_service *service = contract_service(api->contract, i);
+    if (public_contracts_have(service))
+      api->public_services[api->public_service_count++] = service->full_name;
+  }
+  strbuf_init(&api->public_contracts, 0);
+  public_contracts_write(protoset, api->contract, &api->public_contracts);
+  CHECK(descriptor_set_create(strbuf_slice(&api->public_contracts), &api->descriptors) == STATUS_OK);
+}
+
 enum status api_load(struct slice protoset, struct api **out, struct error *error)
 {
   struct api *api = calloc(1, sizeof(*api));
@@ -81,6 +97,7 @@ enum status api_load(struct slice protoset, struct api **out, struct error *erro
     return status;
   }
   collect_services(api);
+  make_public_contracts(api, protoset);
   strbuf_init(&api->openapi, 0);
   document_write(api->contract, &api->openapi);
   strbuf_init(&api->openapi_gzip, 0);
@@ -130,6 +147,9 @@ void api_free(struct api **api)
   if (gone == NULL)
     return;
   gateway_metrics_free(&gone->metrics);
+  descriptor_set_free(&gone->descriptors);
+  strbuf_free(&gone->public_contracts);
+  free(gone->public_services);
   strbuf_free(&gone->openapi);
   strbuf_free(&gone->openapi_gzip);
   strbuf_free(&gone->cors_allowed);

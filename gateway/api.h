@@ -10,6 +10,7 @@
 #include "common/base/status.h"
 #include "common/base/strbuf.h"
 #include "common/contract/contract.h"
+#include "common/contract/descriptor_set.h"
 #include "gateway/gateway_metrics.h"
 
 // The method that the gateway fetches the keys of access tokens from.
@@ -25,6 +26,10 @@ struct api {
   struct strbuf cors_exposed;  // names of reply headers that they may read
   const char **services;       // every service that has a route, and KEYS_SERVICE; views into `contract`
   size_t service_count;
+  struct strbuf public_contracts;  // as reflection shows them
+  struct descriptor_set *descriptors;
+  const char **public_services;  // the full names of services that have a method for callers from outside
+  size_t public_service_count;
   struct gateway_metrics metrics;
 };
 

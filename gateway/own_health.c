@@ -2,18 +2,16 @@
 // shows. "" stands for all of them.
 #include "common/base/wire.h"
 #include "gateway/own_services_internal.h"
+#include "gateway/public_contracts.h"
 
 // The numbers of fields and values in grpc/health/v1/health.proto.
 enum { REQUEST_SERVICE = 1, RESPONSE_STATUS = 1, LIST_STATUSES = 1, ENTRY_KEY = 1, ENTRY_VALUE = 2 };
 enum { SERVING = 1, NOT_SERVING = 2, SERVICE_UNKNOWN = 3 };
 
-// Whether anybody outside may call a method of the service.
-static bool is_public(const struct contract_service *service)
+// Whether calls of a service reach it. The gateway's own services are where it is.
+static bool is_reached(const struct own_services *own, const struct contract_service *service)
 {
-  for (size_t i = 0; i < service->method_count; i++)
-    if (service->methods[i].policy.access != ACCESS_INTERNAL)
-      return true;
-  return false;
+  return own_services_offer(service->methods[0].full_name) || own_services_are_ready(own, service->service);
 }
 
 static int find_status(const struct own_services *own, struct slice name)
@@ -23,8 +21,8 @@ static int find_status(const struct own_services *own, struct slice name)
     return own_services_are_ready(own, NULL) ? SERVING : NOT_SERVING;
   for (size_t i = 0; i < contract_service_count(contract); i++) {
     const struct contract_service *service = contract_service(contract, i);
-    if (is_public(service) && slice_equal_string(name, service->full_name))
-      return own_services_are_ready(own, service->service) ? SERVING : NOT_SERVING;
+    if (public_contracts_have(service) && slice_equal_string(name, service->full_name))
+      return is_reached(own, service) ? SERVING : NOT_SERVING;
   }
   return SERVICE_UNKNOWN;
 }
@@ -76,7 +74,7 @@ static void list(struct own_call *call)
   for (size_t i = 0; i < contract_service_count(contract); i++) {
     const struct contract_service *service = contract_service(contract, i);
     struct slice name = slice_from_string(service->full_name);
-    if (is_public(service))
+    if (public_contracts_have(service))
       write_entry(&response, name, find_status(call->own, name));
   }
   own_call_end(call, &GOOD, strbuf_slice(&response));

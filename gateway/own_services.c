@@ -9,7 +9,8 @@
 // How often calls are looked after that wait for something else than the client.
 #define LOOK_EVERY_US 200000
 
-static const struct own_kind *const KINDS[] = {&own_health_check, &own_health_list, &own_health_watch};
+static const struct own_kind *const KINDS[] = {&own_health_check, &own_health_list, &own_health_watch, &own_reflection,
+                                               &own_reflection_alpha};
 
 struct own_services {
   struct own_services_options options;
@@ -32,11 +33,12 @@ bool own_services_offer(struct slice full_name)
 // Takes a method over from the contracts, where it is for services only.
 static void take_method(struct own_services *own, size_t kind)
 {
-  const struct contract_method *method =
-      contract_method_by_name(own->options.api->contract, slice_from_string(KINDS[kind]->method));
+  const char *name = KINDS[kind]->contract == NULL ? KINDS[kind]->method : KINDS[kind]->contract;
+  const struct contract_method *method = contract_method_by_name(own->options.api->contract, slice_from_string(name));
   if (method == NULL)
     return;
   own->methods[kind] = *method;
+  own->methods[kind].full_name = slice_from_string(KINDS[kind]->method);
   own->methods[kind].policy = (struct policy){.access = ACCESS_PUBLIC};
   own->methods[kind].rate_class = CONTRACT_RATE_READ;
 }
@@ -81,6 +83,11 @@ bool own_services_are_ready(const struct own_services *own, const char *service)
   return own->options.is_ready == NULL || own->options.is_ready(own->options.arg, service);
 }
 
+const struct api *own_services_api(const struct own_services *own)
+{
+  return own->options.api;
+}
+
 const struct contract *own_services_contract(const struct own_services *own)
 {
   return own->options.api->contract;
@@ -108,6 +115,7 @@ static void free_call(struct own_call *call)
 {
   list_remove(&call->node);
   strbuf_free(&call->request);
+  free(call->files_sent);
   free(call);
 }
 
@@ -158,25 +166,32 @@ static void take_messages(void *arg, struct rpc_call *handle, size_t count, size
   move_to(call, &own->due);
 }
 
+// One message of a client waits at a time, and only while he takes the answers.
 static bool may_write(void *arg, struct rpc_call *handle)
 {
   (void)arg;
-  (void)handle;
-  return false;
+  struct own_call *call = from_handle(handle);
+  call->was_refused = call->has_request || call->untaken > 0;
+  return !call->was_refused;
 }
 
 static bool write_message(void *arg, struct rpc_call *handle, struct slice message)
 {
-  (void)arg;
-  (void)handle;
-  (void)message;
-  return false;
+  struct own_services *own = arg;
+  struct own_call *call = from_handle(handle);
+  strbuf_clear(&call->request);
+  strbuf_add(&call->request, message);
+  call->has_request = true;
+  move_to(call, &own->due);
+  return true;
 }
 
 static void half_close(void *arg, struct rpc_call *handle)
 {
-  (void)arg;
-  (void)handle;
+  struct own_services *own = arg;
+  struct own_call *call = from_handle(handle);
+  call->is_closed = true;
+  move_to(call, &own->due);
 }
 
 struct backend own_services_backend(struct own_services *own)

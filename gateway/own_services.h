@@ -1,5 +1,6 @@
 // The services that the gateway itself is, behind the interface by which others are called (common/rpc/backend.h): an
-// exchange does not know the difference. They are those that gRPC's tools look for, grpc.health.v1.
+// exchange does not know the difference. They are those that gRPC's tools look for, grpc.health.v1 and
+// grpc.reflection.v1.
 //
 // Calls go on in own_services_process only, so that nothing is called from inside a call.
 #ifndef BULKHEAD_GATEWAY_OWN_SERVICES_H

@@ -11,6 +11,14 @@ static const struct descriptor_set *find_descriptors(struct service *service)
   return service->descriptors;
 }
 
+static const char **list_services(const struct service *service, struct arena *arena)
+{
+  const char **names = arena_array(arena, service->binding_count, sizeof(*names));
+  for (size_t i = 0; i < service->binding_count; i++)
+    names[i] = service->bindings[i].service->full_name;
+  return names;
+}
+
 static bool answer_next(struct reflection *reflection, struct stream *stream, struct arena *arena)
 {
   const Grpc__Reflection__V1__ServerReflectionRequest *question;
@@ -27,8 +35,8 @@ static enum status server_reflection_info(struct call *call, struct stream *stre
   struct service *service = call_service(call);
   struct reflection reflection = {
       .set = find_descriptors(service),
-      .bindings = service->bindings,
-      .binding_count = service->binding_count,
+      .services = list_services(service, call_arena(call)),
+      .service_count = service->binding_count,
   };
   reflection.sent = arena_zalloc(call_arena(call), descriptor_set_count(reflection.set) * sizeof(*reflection.sent));
   struct arena arena;

@@ -10,14 +10,15 @@ BEGIN {
   uses["contract"] = "base"
   uses["transcode"] = "base contract"
   uses["openapi"] = "base contract"
+  uses["reflection"] = "base contract"
   uses["rpc"] = "base observe config security"
   uses["discovery"] = "base observe config"
   uses["security"] = "base observe config"
   uses["identity"] = "base observe config rpc security"
   uses["storage"] = "base observe config runtime"
   uses["mail"] = "base observe config runtime"
-  uses["service"] = "base observe config runtime contract rpc discovery security identity storage mail"
-  uses["gateway"] = "base observe config contract transcode openapi rpc discovery security identity"
+  uses["service"] = "base observe config runtime contract reflection rpc discovery security identity storage mail"
+  uses["gateway"] = "base observe config contract transcode openapi reflection rpc discovery security identity"
   uses["plugin"] = "base contract"  # it compiles contracts as the gateway does
   uses["query"] = "base storage contract"  # it migrates as the services do; C's names come with the contracts
   uses["deploy"] = "base"
@@ -78,7 +79,7 @@ function ring_of(folder,    part) {
 }
 
 function may_see_protobuf(folder) {
-  return folder == "common/contract" || folder == "common/service" || folder == "common/identity" || folder ~ /^(services|tests)\// ||
+  return folder == "common/contract" || folder == "common/service" || folder == "common/identity" || folder == "common/reflection" || folder ~ /^(services|tests)\// ||
          folder ~ /^gateway/ || folder ~ /^proto\/(plugin|query)$/
 }
 

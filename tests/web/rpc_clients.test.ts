@@ -233,6 +233,16 @@ for (const [protocol, args] of Object.entries(PROTOCOLS)) {
     assert.equal((JSON.parse(item.out) as Message)["name"], "Desk lamp");
   });
 
+  if (protocol === "grpc")
+    test("buf curl, grpc: without contracts it asks for them", async () => {
+      const list = await buf([...args, "-H", `authorization: Bearer ${token}`, "-d", "{}", `${url}/${ITEMS}/ListItems`]);
+      assert.equal(list.code, 0, list.words);
+      assert.ok(Array.isArray((JSON.parse(list.out) as Message)["items"]));
+      const services = await buf([...args, "--list-services", url]);
+      assert.match(services.out, /item\.v1\.ItemService/);
+      assert.doesNotMatch(services.out, /RateLimitService/);
+    });
+
   test(`buf curl, ${protocol}: a failure is told`, async () => {
     const failed = await buf([...withContracts, "-d", "{}", `${url}/${ITEMS}/ListItems`]);
     assert.notEqual(failed.code, 0);

@@ -79,7 +79,8 @@ Test(own_services, the_list_has_what_may_be_asked_for)
   cr_expect(fixture_contains(reply->body, "\"\":{\"status\":\"NOT_SERVING\"}"));
   cr_expect(fixture_contains(reply->body, "\"item.v1.ItemService\":{\"status\":\"NOT_SERVING\"}"));
   cr_expect(fixture_contains(reply->body, "\"auth.v1.AuthService\":{\"status\":\"SERVING\"}"));
-  cr_expect_not(fixture_contains(reply->body, "grpc.health"));
+  cr_expect(fixture_contains(reply->body, "\"grpc.health.v1.Health\":{\"status\":\"SERVING\"}"));
+  cr_expect_not(fixture_contains(reply->body, "RateLimitService"));
 }
 
 // Starts a watch by gRPC.
@@ -154,4 +155,98 @@ Test(own_services, a_client_that_goes_ends_its_watch)
   exchange_close(&exchange);
   cr_expect_eq(own_services_next_timeout_us(fixture->gateway->own), DEADLINE_NONE);
   exchange = fixture_exchange(fixture);
+}
+
+// ---- reflection ----
+
+static const char *reflection_method = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+
+static void start_reflection(void)
+{
+  struct exchange_input input = fixture_input("POST", reflection_method);
+  input.content_type = SLICE("application/grpc");
+  input.is_http2 = true;
+  input.has_body = true;
+  cr_assert_eq(exchange_start(exchange, &input), EXCHANGE_WANT_STREAM);
+}
+
+// Asks by a field of the request, and returns what is sent back.
+static struct slice ask_reflection(char field, const char *text, bool is_last)
+{
+  struct strbuf frame;
+  strbuf_init(&frame, 0);
+  size_t size = strlen(text);
+  const char prefix[] = {0, 0, 0, 0, (char)(size + 2), (char)(field << 3 | 2), (char)size};
+  strbuf_add(&frame, slice_make(prefix, sizeof(prefix)));
+  strbuf_add_string(&frame, text);
+  struct slice bytes = strbuf_slice(&frame);
+  (void)exchange_feed(exchange, &bytes, is_last);
+  cr_assert_eq(bytes.size, 0);
+  strbuf_free(&frame);
+  process();
+  return exchange_stream_next(exchange);
+}
+
+enum { BY_NAME = 3, BY_SYMBOL = 4, LIST = 7 };
+
+static void open_each_name(const char *method)
+{
+  reflection_method = method;
+  start_reflection();
+  struct slice services = ask_reflection(LIST, "", false);
+  cr_expect(fixture_contains(services, "item.v1.ItemService"));
+  cr_expect(fixture_contains(services, "grpc.health.v1.Health"));
+  cr_expect_not(fixture_contains(services, "RateLimitService"));
+}
+
+Test(own_services, reflection_lists_what_may_be_called_by_both_of_its_names)
+{
+  open_each_name("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo");
+  exchange_close(&exchange);
+  exchange = fixture_exchange(fixture);
+  open_each_name("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo");
+}
+
+Test(own_services, reflection_shows_files_without_what_only_services_may_call)
+{
+  start_reflection();
+  struct slice file = ask_reflection(BY_SYMBOL, "auth.v1.AuthService", false);
+  cr_expect(fixture_contains(file, "auth/v1/auth.proto"));
+  cr_expect(fixture_contains(file, "Login"));
+  cr_expect_not(fixture_contains(file, "RateLimitService"));
+  cr_assert_eq(exchange_stream_next(exchange).size, 0);
+  process();
+  cr_expect(fixture_contains(ask_reflection(BY_SYMBOL, "auth.v1.RateLimitService", false), "there is no service"));
+}
+
+Test(own_services, reflection_ends_with_its_client_and_answers_the_last_question)
+{
+  start_reflection();
+  cr_expect(fixture_contains(ask_reflection(BY_NAME, "none.proto", true), "there is no file none.proto"));
+  cr_assert_eq(exchange_stream_next(exchange).size, 0);
+  process();
+  struct slice nothing = SLICE("");
+  cr_expect(exchange_feed(exchange, &nothing, true));
+  process();
+  cr_assert(exchange_stream_is_sent(exchange));
+  exchange_end_stream(exchange);
+  cr_expect(slice_equal(fixture_field(&exchange_reply(exchange)->trailers, "grpc-status"), SLICE("0")));
+}
+
+Test(own_services, reflection_takes_no_question_while_answers_wait_to_be_read)
+{
+  start_reflection();
+  (void)ask_reflection(LIST, "", false);
+  // The answer is sent, and not taken before the next one is asked for.
+  struct slice frame = SLICE("\0\0\0\0\2\72\0");
+  struct slice bytes = frame;
+  cr_expect_not(exchange_feed(exchange, &bytes, false));
+  cr_expect_eq(bytes.size, frame.size);
+  cr_assert_eq(exchange_stream_next(exchange).size, 0);
+  size_t before = fixture->progress_count;
+  process();
+  cr_expect_gt(fixture->progress_count, before);
+  cr_expect_eq(fixture->progress, EXCHANGE_WANT_STREAM);
+  (void)exchange_feed(exchange, &bytes, false);
+  cr_expect_eq(bytes.size, 0);
 }

@@ -16,10 +16,9 @@ static Grpc__Reflection__V1__ServerReflectionResponse answer;
 
 static void setup(void)
 {
-  static const struct rpc_service shop = {.full_name = "shop.v1.ShopService"};
-  static const struct rpc_binding binding = {.service = &shop};
+  static const char *const SERVICES[] = {"shop.v1.ShopService"};
   cr_assert_eq(descriptor_set_create(service_descriptors, &set), STATUS_OK);
-  reflection = (struct reflection){.set = set, .bindings = &binding, .binding_count = 1};
+  reflection = (struct reflection){.set = set, .services = SERVICES, .service_count = 1};
   reflection.sent = arena_zalloc(&arena, descriptor_set_count(set) * sizeof(*reflection.sent));
   grpc__reflection__v1__server_reflection_request__init(&question);
 }

@@ -1,4 +1,7 @@
-#include "common/service/reflection_internal.h"
+#include "common/reflection/reflection_answer.h"
+
+#include "common/base/compiler.h"
+#include "common/base/status.h"
 
 #define QUESTION(name) GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_##name
 #define ANSWER(name) GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_##name
@@ -126,10 +129,10 @@ static void answer_services(const struct answering *answering)
   const struct reflection *reflection = answering->reflection;
   Grpc__Reflection__V1__ListServiceResponse *reply = arena_alloc(answering->arena, sizeof(*reply));
   grpc__reflection__v1__list_service_response__init(reply);
-  reply->n_service = reflection->binding_count;
+  reply->n_service = reflection->service_count;
   reply->service = arena_array(answering->arena, reply->n_service, sizeof(*reply->service));
   for (size_t i = 0; i < reply->n_service; i++)
-    reply->service[i] = make_service(answering->arena, reflection->bindings[i].service->full_name);
+    reply->service[i] = make_service(answering->arena, reflection->services[i]);
   answering->answer->message_response_case = ANSWER(LIST_SERVICES_RESPONSE);
   answering->answer->list_services_response = reply;
 }
