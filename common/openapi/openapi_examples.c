@@ -262,12 +262,12 @@ static const struct contract_field *choose_member(const struct openapi *api, con
   return first;
 }
 
-static void write_members(struct openapi *api, const struct contract_message *message, enum shape shape,
+// Writes the example of the message at the end of the trail.
+static void write_members(struct openapi *api, const struct message_trail *trail, enum shape shape,
                           const struct contract_binding *binding)
 {
-  const struct message_trail *outer = api->example;
-  const struct message_trail trail = {.outer = outer, .message = message};
-  api->example = &trail;
+  const struct contract_message *message = trail->message;
+  api->example = trail;
   jsontext_begin_object(&api->json);
   for (size_t i = 0; i < message->field_count; i++) {
     const struct contract_field *field = &message->fields[i];
@@ -279,12 +279,13 @@ static void write_members(struct openapi *api, const struct contract_message *me
     openapi_write_field_example(api, field, shape);
   }
   jsontext_end_object(&api->json);
-  api->example = outer;
+  api->example = trail->outer;
 }
 
 void openapi_write_message_example(struct openapi *api, const struct contract_message *message, enum shape shape,
                                    const struct contract_binding *binding)
 {
+  const struct message_trail trail = {.outer = api->example, .message = message};
   switch (message->well_known) {
   case CONTRACT_TIMESTAMP:
     jsontext_string(&api->json, SLICE(EXAMPLE_TIME));
@@ -310,7 +311,7 @@ void openapi_write_message_example(struct openapi *api, const struct contract_me
     break;
   case CONTRACT_PLAIN:
   case CONTRACT_EMPTY:
-    write_members(api, message, shape, binding);
+    write_members(api, &trail, shape, binding);
     break;
   }
 }

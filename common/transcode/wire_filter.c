@@ -258,7 +258,7 @@ static enum verdict look_at_message(struct filter *filter, const struct contract
   }
   memset(counts, 0, message->field_count * sizeof(*counts));
   enum verdict verdict = look_at_fields(filter, message, wire, counts);
-  if (counts != few)
+  if (message->field_count > FEW_FIELDS)
     free(counts);
   return verdict;
 }
