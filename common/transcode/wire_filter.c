@@ -251,15 +251,15 @@ static enum verdict look_at_fields(struct filter *filter, const struct contract_
 static enum verdict look_at_message(struct filter *filter, const struct contract_message *message, struct slice wire)
 {
   uint32_t few[FEW_FIELDS];
-  uint32_t *counts = few;
+  uint32_t *many = NULL;
   if (message->field_count > FEW_FIELDS) {
-    counts = malloc(message->field_count * sizeof(*counts));
-    CHECK(counts != NULL);
+    many = calloc(message->field_count, sizeof(*many));
+    CHECK(many != NULL);
+  } else {
+    memset(few, 0, message->field_count * sizeof(few[0]));
   }
-  memset(counts, 0, message->field_count * sizeof(*counts));
-  enum verdict verdict = look_at_fields(filter, message, wire, counts);
-  if (message->field_count > FEW_FIELDS)
-    free(counts);
+  enum verdict verdict = look_at_fields(filter, message, wire, many == NULL ? few : many);
+  free(many);
   return verdict;
 }
 
