@@ -161,13 +161,15 @@ Test(e2e_12_https, only_modern_tls_is_spoken, .fini = stop_gateway)
 Test(e2e_12_https, what_nginx_refuses_is_a_problem_document_here, .fini = stop_gateway)
 {
   gateway = gateway_start_https("gateway-18");
+  struct account ada = account_create();
   const long versions[] = {CURL_HTTP_VERSION_2TLS, CURL_HTTP_VERSION_1_1};
   struct strbuf large;
   strbuf_init(&large, 0);
   for (int i = 0; i < 5 * 1024 * 1024 / 16; i++)
     strbuf_add_string(&large, "0123456789abcdef");
   for (size_t i = 0; i < ARRAY_LEN(versions); i++) {
-    struct http_reply reply = HTTP(.path = "/v1/items", .body = strbuf_cstring(&large), .http_version = versions[i]);
+    struct http_reply reply =
+        HTTP(.path = "/v1/items", .token = ada.token, .body = strbuf_cstring(&large), .http_version = versions[i]);
     ASSERT_PROBLEM(reply, 413, "INVALID_ARGUMENT");
     struct http_reply nowhere = HTTP(.path = "/nowhere", .http_version = versions[i]);
     ASSERT_PROBLEM(nowhere, 404, "NOT_FOUND");
