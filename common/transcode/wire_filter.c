@@ -251,14 +251,16 @@ static enum verdict look_at_fields(struct filter *filter, const struct contract_
 static enum verdict look_at_message(struct filter *filter, const struct contract_message *message, struct slice wire)
 {
   uint32_t few[FEW_FIELDS];
+  uint32_t *counts = few;
   uint32_t *many = NULL;
   if (message->field_count > FEW_FIELDS) {
     many = calloc(message->field_count, sizeof(*many));
     CHECK(many != NULL);
+    counts = many;
   } else {
     memset(few, 0, message->field_count * sizeof(few[0]));
   }
-  enum verdict verdict = look_at_fields(filter, message, wire, many == NULL ? few : many);
+  enum verdict verdict = look_at_fields(filter, message, wire, counts);
   free(many);
   return verdict;
 }
