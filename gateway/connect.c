@@ -31,10 +31,10 @@ static void write_code(struct jsontext_writer *json, enum status code)
 {
   char name[32] = "canceled";
   if (code != STATUS_CANCELLED) {
-    struct slice canonical = slice_from_string(status_name(code));
-    size_t size = canonical.size < sizeof(name) - 1 ? canonical.size : sizeof(name) - 1;
-    for (size_t i = 0; i < size; i++)
-      name[i] = (char)tolower((unsigned char)canonical.data[i]);
+    const char *canonical = status_name(code);
+    size_t size = 0;
+    for (; canonical[size] != '\0' && size < sizeof(name) - 1; size++)
+      name[size] = (char)tolower((unsigned char)canonical[size]);
     name[size] = '\0';
   }
   jsontext_key_string(json, "code", slice_from_string(name));
