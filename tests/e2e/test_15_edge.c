@@ -277,7 +277,7 @@ Test(e2e_15_edge, errors_of_nginx_are_json_and_hold_no_query)
   const char *message = text("client intended to send too large body: %s bytes", size);
   struct logged logged = {.before = log_size("gateway"), .message = message};
   struct raw *raw = open_gateway();
-  // Of a page of nginx' own: what a method takes is judged by the gateway.
+  // A page of nginx' own is asked for, because the gateway judges how much a method takes.
   raw_send_text(raw, path_and_headers("POST", text("/docs?token=%s", secret),
                                       text("Referer: http://localhost/?token=%s\r\nContent-Type: application/json\r\n"
                                            "Content-Length: %s\r\n",
