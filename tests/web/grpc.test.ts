@@ -64,7 +64,7 @@ async function failureOf(client: Client, method: string, request: Message, optio
 }
 
 // The text of the details; their types and texts stand in it as they are.
-const detailsOf = (error: grpc.ServiceError): string =>
+const detailsOf = (error: grpc.StatusObject): string =>
   error.metadata.get("grpc-status-details-bin").map((value) => Buffer.from(value as Buffer).toString("latin1")).join();
 
 before(async () => {
@@ -171,4 +171,96 @@ test("a body that announces too much is refused before it comes", async () => {
 test("many calls at once over one connection are all answered", async () => {
   const lists = await Promise.all(Array.from({ length: 200 }, () => call(items, "ListItems", { pageSize: 1 })));
   assert.equal(lists.length, 200);
+});
+
+// ---- streams ----
+
+const watchItems = (request: Message, options: grpc.CallOptions = {}): grpc.ClientReadableStream<Message> =>
+  (items["WatchItems"] as (...args: unknown[]) => grpc.ClientReadableStream<Message>).call(
+    items,
+    request,
+    metadata,
+    options,
+  );
+
+// Reads messages until one is of the kind; fails as the stream does.
+async function messageOf(stream: grpc.ClientReadableStream<Message>, kind: string): Promise<Message> {
+  for await (const message of stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Message>)
+    if ((message["kind"] ?? "ITEM_CHANGE_KIND_NONE") === `ITEM_CHANGE_KIND_${kind}`) return message;
+  return assert.fail("the stream has ended");
+}
+
+const endOf = (stream: grpc.ClientReadableStream<Message>): Promise<grpc.StatusObject> =>
+  new Promise((resolve) => {
+    stream.on("error", () => {});
+    stream.on("status", resolve);
+    stream.resume();
+  });
+
+test("a server stream brings messages as they come, and goes on where it was left", async () => {
+  const tag = `grpc-${process.hrtime.bigint()}`;
+  const stream = watchItems({ tag });
+  await messageOf(stream, "NONE");
+  const first = (await call(items, "CreateItem", { item: { sku: `${tag}-1`, name: "Lamp", tags: [tag] } })).message;
+  const change = await messageOf(stream, "CREATED");
+  assert.equal((change["item"] as Message)["id"], first["id"]);
+  stream.on("error", () => {});
+  stream.cancel();
+  const second = (await call(items, "CreateItem", { item: { sku: `${tag}-2`, name: "Lamp", tags: [tag] } })).message;
+  const resumed = watchItems({ tag, resumeToken: change["resumeToken"] });
+  assert.equal(((await messageOf(resumed, "CREATED"))["item"] as Message)["id"], second["id"]);
+  resumed.on("error", () => {});
+  resumed.cancel();
+});
+
+test("a server stream that cannot begin has the status of it", async () => {
+  const wrong = await endOf(watchItems({ resumeToken: "nonsense" }));
+  assert.equal(wrong.code, grpc.status.INVALID_ARGUMENT);
+  assert.match(detailsOf(wrong), /INVALID_RESUME_TOKEN/);
+  const late = await endOf(watchItems({}, { deadline: Date.now() }));
+  assert.equal(late.code, grpc.status.DEADLINE_EXCEEDED);
+});
+
+// Imports items from a stream; `write` writes them.
+function importItems(write: (stream: grpc.ClientWritableStream<Message>) => void): Promise<Message> {
+  return new Promise((resolve, reject) => {
+    const stream = (items["ImportItems"] as (...args: unknown[]) => grpc.ClientWritableStream<Message>).call(
+      items,
+      metadata,
+      (error: grpc.ServiceError | null, answer: Message) => (error === null ? resolve(answer) : reject(error)),
+    );
+    write(stream);
+  });
+}
+
+test("a client stream is taken while it comes", async () => {
+  const sku = `grpc-${process.hrtime.bigint()}`;
+  const count = 20_000;
+  const answer = await importItems((stream) => {
+    let next = 0;
+    const writeSome = (): void => {
+      while (next < count) if (!stream.write({ sku: `${sku}-${next++}`, name: "Lamp" })) return void stream.once("drain", writeSome);
+      stream.end();
+    };
+    writeSome();
+  });
+  assert.deepEqual([answer["lines"], answer["created"]], [`${count}`, `${count}`]);
+  const again = await importItems((stream) => {
+    stream.write({ sku: `${sku}-0`, name: "Lamp" });
+    stream.end();
+  });
+  assert.deepEqual(again["failures"], [
+    { line: "1", code: "ALREADY_EXISTS", reason: "SKU_TAKEN", field: "sku", message: "another item of yours has this sku" },
+  ]);
+});
+
+test("a client stream without a message, and one that its client gives up, leave nothing behind", async () => {
+  assert.equal((await importItems((stream) => stream.end()))["lines"] ?? "0", "0");
+  await assert.rejects(
+    importItems((stream) => {
+      stream.write({ sku: "given-up", name: "Lamp" });
+      stream.cancel();
+    }),
+    { code: grpc.status.CANCELLED },
+  );
 });
