@@ -146,8 +146,8 @@ $(OUT)/obj/%.o: %.c
 	@$(AR) rcs $@ $^
 
 # Generated headers come first; who includes which is then known from the .d files.
-NEED_PB := common/contract common/transcode common/openapi common/reflection common/rpc proto/plugin tests/unit/rpc tests/bench
-NEED_BH := common/service gateway gateway/nginx $(SERVICES:%=services/%) tests/unit/service tests/unit/gateway \
+NEED_PB := common/contract common/transcode common/openapi common/rpc proto/plugin tests/unit/rpc tests/bench
+NEED_BH := common/reflection common/service gateway gateway/nginx $(SERVICES:%=services/%) tests/unit/service tests/unit/gateway \
            $(SERVICES:%=tests/unit/%) $(wildcard tests/component/*) tests/support/service tests/fault tests/fuzz \
            tests/unit/contract tests/unit/transcode tests/unit/openapi tests/support/contract
 $(call objects_in,$(NEED_PB)): | $(PB_HEADERS)

@@ -124,7 +124,7 @@ static bool gather(struct exchange *exchange, struct slice *bytes, size_t size)
   size_t taken = missing < bytes->size ? missing : bytes->size;
   strbuf_add(in, slice_make(bytes->data, taken));
   *bytes = slice_skip(*bytes, taken);
-  return taken == missing;
+  return in->size == size;
 }
 
 // Finds the next frame: where it lies, or in exchange.in, where it has come in pieces.

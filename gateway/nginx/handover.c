@@ -270,8 +270,9 @@ void handover_note_load(void)
 {
   // What the first load has mapped stays, and workers inherit it.
   if (handover.loads == NULL) {
-    void *memory = mmap(NULL, sizeof(*handover.loads), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    handover.loads = memory == MAP_FAILED ? NULL : memory;
+    handover.loads = mmap(NULL, sizeof(*handover.loads), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (handover.loads == MAP_FAILED)
+      handover.loads = NULL;
   }
   if (handover.loads != NULL)
     handover.loads->count++;

@@ -3,10 +3,11 @@
 //   METHOD path?query \n (Header: value \n)* \n body
 //
 // Content types and paths choose the protocol, as clients do: REST, gRPC, gRPC-Web or Connect. "Authorization: valid"
-// stands for a good token. The
-// service's answer is taken from the request as well: the header "Answer" is the status code's number, and the body
-// what the service sent. Every exchange must end in a reply that can be sent: a known status, JSON that can be read,
-// headers without control characters; and a 5xx only for what the service answered.
+// stands for a good token. The service's answer is taken from the request as well: the header "Answer" is the status
+// code's number, and the body what the service sent; of a stream it sends that twice before. The body of a client's
+// stream comes in pieces of the size "Piece", and the service takes as many messages as "Takes" says before it waits.
+// Every exchange must end in a reply that can be sent: a known status, JSON that can be read, headers without control
+// characters; and a 5xx only for what the service answered.
 #include <string.h>
 
 #include "common/base/codec.h"
@@ -38,6 +39,10 @@ static struct slice good_token;
 static rpc_done_fn *call_done;
 static void *call_arg;
 
+static const struct rpc_stream_events *call_stream;
+static size_t call_takes;  // messages of the client, before the service waits
+static bool call_is_half_closed;
+
 static struct rpc_call *backend_call(void *arg, const struct rpc_call_options *options, rpc_done_fn *done,
                                      void *done_arg)
 {
@@ -45,6 +50,8 @@ static struct rpc_call *backend_call(void *arg, const struct rpc_call_options *o
   CHECK(options->deadline_us != DEADLINE_NONE && call_done == NULL);
   call_done = done;
   call_arg = done_arg;
+  call_stream = options->stream;
+  call_is_half_closed = false;
   return (struct rpc_call *)(void *)&call_done;
 }
 
@@ -54,6 +61,38 @@ static bool backend_cancel(void *arg, struct rpc_call *call)
   (void)call;
   call_done = NULL;
   return true;
+}
+
+static void backend_take(void *arg, struct rpc_call *call, size_t count, size_t size)
+{
+  (void)arg;
+  (void)call;
+  CHECK(call_done != NULL && count > 0 && count <= 2 && size < ((size_t)1 << 24));
+}
+
+static bool backend_may_write(void *arg, struct rpc_call *call)
+{
+  (void)arg;
+  (void)call;
+  return call_takes > 0 && !call_is_half_closed;
+}
+
+static bool backend_write(void *arg, struct rpc_call *call, struct slice message)
+{
+  (void)arg;
+  (void)call;
+  (void)message;
+  CHECK(call_done != NULL && call_takes > 0 && !call_is_half_closed);
+  call_takes--;
+  return true;
+}
+
+static void backend_half_close(void *arg, struct rpc_call *call)
+{
+  (void)arg;
+  (void)call;
+  CHECK(call_done != NULL);
+  call_is_half_closed = true;
 }
 
 static void answer(enum status code, struct slice payload)
@@ -106,7 +145,12 @@ static void set_up(void)
   gateway = gateway_create(&(struct gateway_options){.api = api,
                                                      .issuer = "issuer",
                                                      .audience = "audience",
-                                                     .backend = {.call = backend_call, .cancel = backend_cancel},
+                                                     .backend = {.call = backend_call,
+                                                                 .cancel = backend_cancel,
+                                                                 .take = backend_take,
+                                                                 .may_write = backend_may_write,
+                                                                 .write = backend_write,
+                                                                 .half_close = backend_half_close},
                                                      .clock = &clock});
   const char *pem;
   struct slice x, y, kid;
@@ -250,6 +294,52 @@ static void on_progress(void *arg, enum exchange_next next)
   *(enum exchange_next *)arg = next;
 }
 
+static size_t read_number(const struct request *request, const char *name, size_t otherwise)
+{
+  uint64_t number;
+  bool is_there = slice_to_uint64(find_header((void *)(uintptr_t)request, name), 0, 1000000, &number);
+  return is_there ? (size_t)number : otherwise;
+}
+
+// Feeds the body in pieces; what the service does not take now is fed again, as a host does.
+static void feed(struct exchange *exchange, const struct request *request)
+{
+  size_t piece = read_number(request, "Piece", request->body.size);
+  struct slice rest = request->body;
+  for (bool is_last = false; !is_last;) {
+    size_t size = piece == 0 || piece > rest.size ? rest.size : piece;
+    struct slice bytes = slice_make(rest.data, size);
+    rest = slice_skip(rest, size);
+    is_last = rest.size == 0;
+    while (!exchange_feed(exchange, &bytes, is_last))
+      call_takes = 3;
+    CHECK(bytes.size == 0);
+  }
+}
+
+// Has the service send the body as a message, twice.
+static void send_messages(struct exchange *exchange, struct slice payload)
+{
+  for (int i = 0; i < 2 && call_done != NULL; i++) {
+    call_stream->on_message(call_arg, payload);
+    exchange_stream_beat(exchange);
+  }
+}
+
+// Takes all that a stream has to send.
+static void drain(struct exchange *exchange)
+{
+  for (int i = 0; !exchange_stream_is_sent(exchange); i++) {
+    CHECK(i < 4);
+    (void)exchange_stream_next(exchange);
+  }
+  const struct exchange_reply *reply = exchange_reply(exchange);
+  CHECK(reply->http_status == 200);
+  check_fields(&reply->headers);
+  check_fields(&reply->trailers);
+  exchange_end_stream(exchange);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
   if (gateway == NULL)
@@ -285,13 +375,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   next = exchange_start(exchange, &input);
   if (next == EXCHANGE_WANT_BODY)
     next = exchange_body(exchange, request.body);
-  bool called = next == EXCHANGE_WAITING && call_done != NULL;
-  if (called)
+  call_takes = read_number(&request, "Takes", 1000000);
+  if (next == EXCHANGE_WANT_STREAM)
+    feed(exchange, &request);
+  bool called = call_done != NULL;
+  if (called && call_stream != NULL && next != EXCHANGE_DONE)
+    send_messages(exchange, request.body);
+  if (call_done != NULL)
     answer((enum status)code, request.body);
+  bool streams = exchange_is_streaming(exchange);
+  if (streams)
+    drain(exchange);
   while (next == EXCHANGE_WRITING)
     next = exchange_write(exchange);
   // An unknown key may wait for fresh ones; the client gives up then.
-  if (next == EXCHANGE_DONE)
+  if (next == EXCHANGE_DONE && !streams)
     check_reply(exchange_reply(exchange), called);
   exchange_close(&exchange);
   CHECK(gateway->in_flight == 0 && call_done == NULL);
