@@ -18,12 +18,18 @@ sign_up_callers() {
 
 # sign_in COUNT FILE: writes the refresh token of a new session of each of the first accounts, a line each.
 sign_in() {
-  local n token
-  for n in $(seq "$1"); do
-    token=$(api /v1/auth/login "{\"email\":\"bench-$n@example.com\",\"password\":\"correct horse battery\"}" | member refreshToken)
+  # shellcheck disable=SC2046  # numbers
+  sign_in_for refreshToken $(seq "$1") >"$2"
+}
+# sign_in_for TOKEN NUMBER...: prints a token of a new session of each of these accounts, refreshToken or accessToken.
+sign_in_for() {
+  local n token kind=$1
+  shift
+  for n in "$@"; do
+    token=$(api /v1/auth/login "{\"email\":\"bench-$n@example.com\",\"password\":\"correct horse battery\"}" | member "$kind")
     [ -n "$token" ] || die "could not sign in bench-$n@example.com"
     echo "$token"
-  done >"$2"
+  done
 }
 
 # store_items COUNT: replaces all items.
