@@ -10,6 +10,8 @@
 #define STALL_MS 60000
 // After how long a silence something is sent that is no message.
 #define BEAT_MS 15000
+// How often a turn of the loop reads of one client, a buffer of 64 KiB at a time.
+#define READS_A_TURN 4
 
 static void stop_events(void *data)
 {
@@ -65,13 +67,20 @@ static bool send_head(struct stream *stream)
 
 // ---- messages of the service ----
 
+// Tells whether nginx holds bytes that the client has not taken: of the piece, or such as TLS has copied.
+static bool is_unsent(const struct stream *stream)
+{
+  const ngx_http_request_t *r = stream->r;
+  return ngx_buf_size(&stream->piece) > 0 || r->buffered || r->connection->buffered;
+}
+
 // Notes that nginx' filters have taken bytes. False where the request must end.
 static bool note_output(const struct stream *stream, ngx_int_t rc)
 {
   ngx_event_t *write = stream->r->connection->write;
   if (rc == NGX_ERROR)
     return false;
-  if (ngx_buf_size(&stream->piece) > 0) {
+  if (is_unsent(stream)) {
     if (!write->timer_set)
       ngx_add_timer(write, STALL_MS);
     return ngx_handle_write_event(write, 0) == NGX_OK;
@@ -113,7 +122,13 @@ static void pump(struct stream *stream)
     ngx_http_finalize_request(stream->r, NGX_ERROR);
     return;
   }
-  while (ngx_buf_size(&stream->piece) == 0) {
+  // The answer to HEAD is the head.
+  if (stream->r->header_only) {
+    exchange_end_stream(stream->exchange);
+    ngx_http_finalize_request(stream->r, NGX_OK);
+    return;
+  }
+  while (!is_unsent(stream)) {
     struct slice bytes = exchange_stream_next(stream->exchange);
     if (bytes.size == 0)
       break;
@@ -123,7 +138,7 @@ static void pump(struct stream *stream)
     }
   }
   worker_touch();
-  if (exchange_stream_is_sent(stream->exchange))
+  if (exchange_stream_is_sent(stream->exchange) && !is_unsent(stream))
     end_sent(stream);
 }
 
@@ -137,7 +152,7 @@ static void on_writable(ngx_http_request_t *r)
   }
   if (!stream->has_head)
     return;
-  if (ngx_buf_size(&stream->piece) > 0 && !note_output(stream, ngx_http_output_filter(r, NULL))) {
+  if (is_unsent(stream) && !note_output(stream, ngx_http_output_filter(r, NULL))) {
     ngx_http_finalize_request(r, NGX_ERROR);
     return;
   }
@@ -179,11 +194,16 @@ static ngx_int_t read_more(const struct stream *stream)
   return r->request_body->bufs == NULL && r->reading_body ? NGX_AGAIN : NGX_OK;
 }
 
-// Takes messages of the client until nothing is there, or the service takes no more. False where the request must end.
+// Takes messages of the client until nothing is there, or the service takes no more, or it is the turn of others. False
+// where the request must end.
 static bool take_messages(struct stream *stream)
 {
   ngx_http_request_t *r = stream->r;
-  while (stream->reads && feed_read(stream)) {
+  for (int reads = 0; stream->reads && !stream->is_done && feed_read(stream); reads++) {
+    if (reads == READS_A_TURN) {
+      ngx_post_event(&stream->wake, &ngx_posted_next_events);
+      return true;
+    }
     if (!r->reading_body) {
       struct slice none = {0};
       stream->reads = !exchange_feed(stream->exchange, &none, true);

@@ -25,6 +25,7 @@ struct watch {
   struct item_hub *hub;
   struct item_filter filter;
   struct item_position position;
+  bool has_more;  // of the past, behind the page that was told last
   uint64_t end_us;
   size_t change_bytes;
   struct item_watcher watcher;
@@ -89,6 +90,7 @@ static enum status tell_page(struct watch *watch, struct arena *arena)
   for (size_t i = 0; i < count && status == STATUS_OK && rows[i].has_clock; i++)
     status = tell_row(watch, &rows[i]);
   const struct item_position settled = {status == STATUS_OK ? rows[0].settled : 0, 0};
+  watch->has_more = count == ITEM_CHANGES_PAGE;
   if (status == STATUS_OK && count < ITEM_CHANGES_PAGE && item_position_compare(watch->position, settled) < 0)
     watch->position = settled;
   return status;
@@ -103,11 +105,12 @@ static enum status tell_past(struct watch *watch)
   return status;
 }
 
-// True while the hub is farther than the watcher.
+// True while there is more to tell of the past, or the hub is farther than the watcher.
 static bool is_behind(const struct watch *watch)
 {
   struct item_position position;
-  return item_hub_position(watch->hub, &position) && item_position_compare(watch->position, position) < 0;
+  bool hub_is_ahead = item_hub_position(watch->hub, &position) && item_position_compare(watch->position, position) < 0;
+  return watch->has_more || hub_is_ahead;
 }
 
 // ---- the beginning ----

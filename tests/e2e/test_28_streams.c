@@ -69,6 +69,15 @@ Test(e2e_28_streams, what_is_refused_before_it_begins_is_a_problem)
   ASSERT_PROBLEM(HTTP(.path = "/v1/items:watch?other=1", .token = ada.token), 400, "INVALID_ARGUMENT");
 }
 
+Test(e2e_28_streams, the_answer_to_head_is_a_head)
+{
+  struct account ada = account_create();
+  struct http_reply reply = HTTP(.method = "HEAD", .path = "/v1/items:watch", .token = ada.token);
+  ASSERT_STATUS(reply, 200);
+  cr_expect_str_eq(http_header(&reply, "Content-Type"), "application/x-ndjson");
+  cr_expect_eq(reply.body_size, 0);
+}
+
 Test(e2e_28_streams, a_stream_ends_with_its_session)
 {
   struct account ada = account_create();
