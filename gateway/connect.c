@@ -127,7 +127,7 @@ static enum step_result succeed_proto(struct exchange *exchange, struct slice re
 }
 
 const struct protocol protocol_connect_json = {
-    .name = "connect",
+    .number = PROTOCOL_CONNECT,
     .success_status = 200,
     .find_method = connect_find_method,
     .begin_body = connect_begin_body,
@@ -138,7 +138,7 @@ const struct protocol protocol_connect_json = {
 };
 
 const struct protocol protocol_connect_proto = {
-    .name = "connect",
+    .number = PROTOCOL_CONNECT,
     .success_status = 200,
     .find_method = connect_find_method,
     .begin_body = connect_begin_body,

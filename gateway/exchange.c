@@ -45,8 +45,8 @@ static void count_request(const struct exchange *exchange, int http_status)
 {
   uint64_t began_us = exchange->stream.began_us;
   uint64_t until_us = began_us != 0 ? began_us : exchange->gateway->clock.now_us();
-  gateway_metrics_count(&exchange->gateway->api->metrics, exchange_method(exchange), http_status,
-                        until_us - exchange->started_us);
+  gateway_metrics_count(&exchange->gateway->api->metrics, exchange->protocol->number, exchange_method(exchange),
+                        http_status, until_us - exchange->started_us);
 }
 
 static bool waits_for_others(enum exchange_state state)

@@ -32,6 +32,12 @@ static const struct failure is_ending = {
     .detail = SLICE_INIT("this gateway process ends; open the stream again, and another one has it"),
 };
 
+// Returns the series in which streams of the client's protocol count.
+static const struct stream_series *stream_series(const struct exchange *exchange)
+{
+  return &exchange->gateway->api->metrics.streams[exchange->protocol->number];
+}
+
 enum step_result exchange_open_stream(struct exchange *exchange, uint64_t caller)
 {
   struct gateway *gateway = exchange->gateway;
@@ -44,7 +50,7 @@ enum step_result exchange_open_stream(struct exchange *exchange, uint64_t caller
   if (list_empty(&gateway->streams))
     gateway->next_check_us = gateway->clock.now_us() + CHECK_EVERY_US;
   list_append(&gateway->streams, &stream->node);
-  metric_set(gateway->api->metrics.streams, (int64_t)gateway->stream_counts.all);
+  metric_add(stream_series(exchange)->open, 1);
   return STEP_NEXT;
 }
 
@@ -57,7 +63,7 @@ void exchange_leave_stream(struct exchange *exchange)
   stream->is_counted = false;
   stream_counts_return(&gateway->stream_counts, stream->place);
   list_remove(&stream->node);
-  metric_set(gateway->api->metrics.streams, (int64_t)gateway->stream_counts.all);
+  metric_add(stream_series(exchange)->open, -1);
 }
 
 // ---- the reply ----
@@ -113,6 +119,8 @@ static void on_message(void *arg, struct slice payload)
   }
   exchange->stream.next_count++;
   exchange->stream.next_bytes += payload.size;
+  metric_add(stream_series(exchange)->messages_sent, 1);
+  metric_add(stream_series(exchange)->bytes_sent, (int64_t)payload.size);
   exchange->progress(exchange->arg, EXCHANGE_STREAMING);
 }
 
@@ -182,10 +190,13 @@ void exchange_end_stream(struct exchange *exchange)
 static bool send_on(struct exchange *exchange, struct slice message)
 {
   const struct backend *backend = exchange_backend(exchange);
-  if (backend->write(backend->arg, exchange->call, message))
-    return true;
-  (void)exchange_refuse_large_body(exchange);
-  return false;
+  if (!backend->write(backend->arg, exchange->call, message)) {
+    (void)exchange_refuse_large_body(exchange);
+    return false;
+  }
+  metric_add(stream_series(exchange)->messages_received, 1);
+  metric_add(stream_series(exchange)->bytes_received, (int64_t)message.size);
+  return true;
 }
 
 bool exchange_feed(struct exchange *exchange, struct slice *bytes, bool is_last)

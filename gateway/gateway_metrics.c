@@ -23,15 +23,33 @@ static size_t find_code_place(int http_status)
   return place;
 }
 
-static void create_http_series(struct gateway_metrics *metrics, struct slice method, size_t row)
+const char *protocol_name(enum protocol_number protocol)
+{
+  static const char *const names[PROTOCOL_COUNT] = {
+      [PROTOCOL_REST] = "rest",
+      [PROTOCOL_GRPC] = "grpc",
+      [PROTOCOL_GRPC_WEB] = "grpc-web",
+      [PROTOCOL_GRPC_WEB_TEXT] = "grpc-web-text",
+      [PROTOCOL_CONNECT] = "connect",
+  };
+  return names[protocol];
+}
+
+// Creates a series for each HTTP status, whose other label has the value `first`.
+static void create_code_series(struct metric_series **row, enum metric metric, struct slice first)
 {
   for (size_t place = 0; place < CODE_COUNT; place++) {
     char text[16] = "other";
     if (place < ARRAY_LEN(http_codes))
       snprintf(text, sizeof(text), "%d", http_codes[place]);
-    struct slice values[] = {method, slice_from_string(text)};
-    metrics->requests[row * CODE_COUNT + place] = metrics_series(METRIC_HTTP_REQUESTS, values, ARRAY_LEN(values));
+    struct slice values[] = {first, slice_from_string(text)};
+    row[place] = metrics_series(metric, values, ARRAY_LEN(values));
   }
+}
+
+static void create_http_series(struct gateway_metrics *metrics, struct slice method, size_t row)
+{
+  create_code_series(&metrics->requests[row * CODE_COUNT], METRIC_HTTP_REQUESTS, method);
   metrics->durations[row] = metrics_series(METRIC_HTTP_DURATION, &method, 1);
 }
 
@@ -44,6 +62,29 @@ static void create_rpc_series(struct slice method)
   STATUS_LIST(STATUS_SERIES)
 #undef STATUS_SERIES
   metrics_series(METRIC_RPC_CLIENT_DURATION, &method, 1);
+}
+
+static struct metric_series *direction_series(enum metric metric, struct slice protocol, const char *direction)
+{
+  struct slice values[] = {protocol, slice_from_string(direction)};
+  return metrics_series(metric, values, ARRAY_LEN(values));
+}
+
+static void create_protocol_series(struct gateway_metrics *metrics)
+{
+  metrics->by_protocol = calloc(PROTOCOL_COUNT * CODE_COUNT, sizeof(struct metric_series *));
+  CHECK(metrics->by_protocol != NULL);
+  for (size_t i = 0; i < PROTOCOL_COUNT; i++) {
+    struct slice name = slice_from_string(protocol_name((enum protocol_number)i));
+    create_code_series(&metrics->by_protocol[i * CODE_COUNT], METRIC_HTTP_PROTOCOL_REQUESTS, name);
+    metrics->streams[i] = (struct stream_series){
+        .open = metrics_series(METRIC_HTTP_STREAMS, &name, 1),
+        .messages_received = direction_series(METRIC_STREAM_MESSAGES, name, "received"),
+        .messages_sent = direction_series(METRIC_STREAM_MESSAGES, name, "sent"),
+        .bytes_received = direction_series(METRIC_STREAM_BYTES, name, "received"),
+        .bytes_sent = direction_series(METRIC_STREAM_BYTES, name, "sent"),
+    };
+  }
 }
 
 static void create_shared_series(const char *const *services, size_t service_count)
@@ -123,11 +164,11 @@ void gateway_metrics_create(struct gateway_metrics *metrics, const struct contra
       create_http_series(metrics, method->full_name, method->index);
   }
   create_http_series(metrics, SLICE("none"), methods);
+  create_protocol_series(metrics);
   create_shared_series(services, service_count);
   create_limit_series(metrics);
   create_admission_series(metrics, contract);
   metrics->in_flight = metrics_single(METRIC_HTTP_IN_FLIGHT);
-  metrics->streams = metrics_single(METRIC_HTTP_STREAMS);
   metrics->token_hits = metrics_single(METRIC_TOKEN_CACHE_HITS);
   metrics->token_misses = metrics_single(METRIC_TOKEN_CACHE_MISSES);
   metrics->keys_ok = metrics_series(METRIC_KEYS_REFRESHED, &SLICE("ok"), 1);
@@ -141,14 +182,17 @@ void gateway_metrics_free(struct gateway_metrics *metrics)
 {
   free(metrics->requests);
   free(metrics->durations);
+  free(metrics->by_protocol);
   free(metrics->admission);
   *metrics = (struct gateway_metrics){0};
 }
 
-void gateway_metrics_count(const struct gateway_metrics *metrics, const struct contract_method *method, int http_status,
-                           uint64_t duration_us)
+void gateway_metrics_count(const struct gateway_metrics *metrics, enum protocol_number protocol,
+                           const struct contract_method *method, int http_status, uint64_t duration_us)
 {
   size_t row = method == NULL || method->policy.access == ACCESS_INTERNAL ? metrics->method_count : method->index;
-  metric_add(metrics->requests[row * CODE_COUNT + find_code_place(http_status)], 1);
+  size_t place = find_code_place(http_status);
+  metric_add(metrics->requests[row * CODE_COUNT + place], 1);
+  metric_add(metrics->by_protocol[(size_t)protocol * CODE_COUNT + place], 1);
   metric_observe_us(metrics->durations[row], duration_us);
 }

@@ -17,12 +17,32 @@ struct admission_series {
   struct metric_series *late;
 };
 
+// The protocols that clients speak. Connect is one, whatever its messages are written in.
+enum protocol_number {
+  PROTOCOL_REST,
+  PROTOCOL_GRPC,
+  PROTOCOL_GRPC_WEB,
+  PROTOCOL_GRPC_WEB_TEXT,
+  PROTOCOL_CONNECT,
+  PROTOCOL_COUNT,
+};
+
+// The series of the streams of a protocol. What clients send is received.
+struct stream_series {
+  struct metric_series *open;
+  struct metric_series *messages_received;
+  struct metric_series *messages_sent;
+  struct metric_series *bytes_received;
+  struct metric_series *bytes_sent;
+};
+
 struct gateway_metrics {
   struct metric_series **requests;  // [method index or method_count for "none"][place of the HTTP status]
   struct metric_series **durations;
+  struct metric_series **by_protocol;  // [protocol_number][place of the HTTP status]
+  struct stream_series streams[PROTOCOL_COUNT];
   size_t method_count;
   struct metric_series *in_flight;
-  struct metric_series *streams;
   struct metric_series *token_hits;
   struct metric_series *token_misses;
   struct metric_series *keys_ok;
@@ -41,8 +61,11 @@ void gateway_metrics_create(struct gateway_metrics *metrics, const struct contra
                             const char *const *services, size_t service_count);
 void gateway_metrics_free(struct gateway_metrics *metrics);
 
+// Returns the name of a protocol in logs and metrics: "grpc-web".
+const char *protocol_name(enum protocol_number protocol);
+
 // Counts one answered request. `method` is NULL where no route matched.
-void gateway_metrics_count(const struct gateway_metrics *metrics, const struct contract_method *method, int http_status,
-                           uint64_t duration_us);
+void gateway_metrics_count(const struct gateway_metrics *metrics, enum protocol_number protocol,
+                           const struct contract_method *method, int http_status, uint64_t duration_us);
 
 #endif

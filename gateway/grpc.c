@@ -57,7 +57,7 @@ static enum step_result fail(struct exchange *exchange, const struct problem *pr
 }
 
 const struct protocol protocol_grpc = {
-    .name = "grpc",
+    .number = PROTOCOL_GRPC,
     .framing_bytes = GRPC_PREFIX_BYTES,
     .find_method = grpc_find_method,
     .begin_body = grpc_begin_body,

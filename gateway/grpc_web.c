@@ -114,7 +114,7 @@ static enum step_result fail(struct exchange *exchange, const struct problem *pr
 }
 
 const struct protocol protocol_grpc_web = {
-    .name = "grpc-web",
+    .number = PROTOCOL_GRPC_WEB,
     .framing_bytes = GRPC_PREFIX_BYTES,
     .find_method = grpc_find_method,
     .begin_body = grpc_begin_body,
@@ -128,7 +128,7 @@ const struct protocol protocol_grpc_web = {
 };
 
 const struct protocol protocol_grpc_web_text = {
-    .name = "grpc-web-text",
+    .number = PROTOCOL_GRPC_WEB_TEXT,
     .framing_bytes = GRPC_PREFIX_BYTES,
     .is_base64 = true,
     .find_method = grpc_find_method,

@@ -14,7 +14,7 @@ enum read_result {
 };
 
 struct protocol {
-  const char *name;      // for logs and metrics
+  enum protocol_number number;
   size_t framing_bytes;  // that a body has beside its message
   bool is_base64;        // bodies are in base64, frames and all
   int success_status;    // the HTTP status of a reply in JSON that is a success; 0: the method's

@@ -191,7 +191,7 @@ static enum step_result succeed(struct exchange *exchange, struct slice payload)
 }
 
 const struct protocol protocol_rest = {
-    .name = "rest",
+    .number = PROTOCOL_REST,
     .find_method = find_route,
     .begin_body = begin_body,
     .judge_body = judge_body,
