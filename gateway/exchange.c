@@ -41,10 +41,11 @@ static bool has_ended(enum exchange_state state)
 }
 
 // The time of a stream is that until its reply began.
-static void count_request(const struct exchange *exchange, int http_status)
+static void count_request(struct exchange *exchange, int http_status)
 {
   uint64_t began_us = exchange->stream.began_us;
   uint64_t until_us = began_us != 0 ? began_us : exchange->gateway->clock.now_us();
+  exchange->ended_us = until_us;
   gateway_metrics_count(&exchange->gateway->api->metrics, exchange->protocol->number, exchange_method(exchange),
                         http_status, until_us - exchange->started_us);
 }
@@ -193,12 +194,7 @@ static bool cancel_wait(struct exchange *exchange)
   limit_wait_stop(&exchange->limit_wait);
   limits_abandon_attempt(&exchange->attempt);
   exchange_leave_stream(exchange);
-  struct rpc_call *call = exchange->call;
-  exchange->call = NULL;
-  if (call == NULL)
-    return false;
-  const struct backend *backend = exchange_backend(exchange);
-  return backend->cancel(backend->arg, call);
+  return exchange->call != NULL && exchange_cancel_call(exchange);
 }
 
 void exchange_expire_waits(struct gateway *gateway, uint64_t now_us)
@@ -299,7 +295,12 @@ void exchange_note_sent(struct exchange *exchange)
 
 struct exchange_facts exchange_facts(const struct exchange *exchange)
 {
-  struct exchange_facts facts = {.caller_id = exchange->caller_id, .reason = exchange->reply.reason};
+  struct exchange_facts facts = {.caller_id = exchange->caller_id,
+                                 .protocol = slice_from_string(protocol_name(exchange->protocol->number)),
+                                 .instance = slice_make(exchange->instance_text, exchange->instance_size),
+                                 .reason = exchange->reply.reason,
+                                 .messages_received = exchange->stream.received_count,
+                                 .messages_sent = exchange->stream.sent_count};
   if (exchange->request_id_size > 0) {
     facts.request_id = exchange_request_id(exchange);
     facts.trace_id = trace_id_of(slice_make(exchange->traceparent, TRACEPARENT_SIZE - 1));
@@ -310,6 +311,23 @@ struct exchange_facts exchange_facts(const struct exchange *exchange)
     facts.rate_class = exchange_rate_class(exchange);
   }
   return facts;
+}
+
+uint64_t exchange_phase_us(const struct exchange *exchange, enum exchange_phase phase)
+{
+  uint64_t now_us = phase == EXCHANGE_PHASE_REPLY || exchange->ended_us == 0 ? exchange->gateway->clock.now_us() : 0;
+  uint64_t ended_us = exchange->ended_us != 0 ? exchange->ended_us : now_us;
+  uint64_t called_us = exchange->called_us != 0 ? exchange->called_us : ended_us;
+  uint64_t answered_us = exchange->answered_us != 0 ? exchange->answered_us : ended_us;
+  switch (phase) {
+  case EXCHANGE_PHASE_PREPARE:
+    return called_us - exchange->started_us;
+  case EXCHANGE_PHASE_SERVICE:
+    return answered_us - called_us;
+  case EXCHANGE_PHASE_REPLY:
+    break;
+  }
+  return now_us - answered_us;
 }
 
 void exchange_abandon(struct exchange *exchange)

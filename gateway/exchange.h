@@ -93,10 +93,21 @@ struct exchange_reply {
 struct exchange_facts {
   struct slice request_id;
   struct slice trace_id;
-  struct slice caller_id;   // the verified user; empty for an anonymous caller
-  struct slice method;      // full RPC name; empty when no route matched
-  struct slice rate_class;  // whose limit the request counts in: "read"; empty when no route matched
-  struct slice reason;      // of the problem that is the reply; empty for another reply
+  struct slice caller_id;      // the verified user; empty for an anonymous caller
+  struct slice method;         // full RPC name; empty when no route matched
+  struct slice rate_class;     // whose limit the request counts in: "read"; empty when no route matched
+  struct slice protocol;       // that the client spoke: "grpc-web"
+  struct slice instance;       // that had the call last; empty without a call, and where no instance has had it
+  struct slice reason;         // of the problem that is the reply; empty for another reply
+  uint64_t messages_received;  // of a stream, from the client
+  uint64_t messages_sent;      // of a stream, by the service
+};
+
+// What the time of a request has passed with. Together the phases are all of it.
+enum exchange_phase {
+  EXCHANGE_PHASE_PREPARE,  // until its call was made, or the reply was there without one
+  EXCHANGE_PHASE_SERVICE,  // until the call has ended, or the reply of a stream began
+  EXCHANGE_PHASE_REPLY,    // until now: translating the answer and sending it, or what a stream lasts
 };
 
 // Opens an exchange, in the memory of a closed one where there is one. Never NULL. `progress` is called with `arg`.
@@ -146,6 +157,8 @@ const struct exchange_reply *exchange_reply(const struct exchange *exchange);
 // left only when others leave it time to: a call that is limited (admission.h) takes its place until then.
 void exchange_note_sent(struct exchange *exchange);
 struct exchange_facts exchange_facts(const struct exchange *exchange);
+// Returns how long a phase of the exchange has taken, up to now.
+uint64_t exchange_phase_us(const struct exchange *exchange, enum exchange_phase phase);
 // Ends the exchange and sets the pointer to NULL: cancels a call in flight; a request without a reply counts as 499.
 void exchange_close(struct exchange **exchange);
 // Tells the exchange that the client has gone: cancels a call in flight, and `progress` is not called any more. The

@@ -28,6 +28,9 @@ enum exchange_state {
 
 struct protocol;
 
+// How much of an instance's id is kept, in bytes.
+#define INSTANCE_MAX_BYTES 64
+
 // The streams of an exchange. What waits to be sent to the client is bounded by the credit that the service has.
 struct exchange_stream {
   struct list node;  // in gateway.streams while the call is open
@@ -42,6 +45,9 @@ struct exchange_stream {
   uint8_t format;
   bool has_written;  // a message of the service
   size_t lines;      // of the client
+  // Messages that were passed on, for the access log.
+  uint64_t received_count;
+  uint64_t sent_count;
 };
 
 struct exchange {
@@ -55,6 +61,10 @@ struct exchange {
   enum exchange_state state;
   size_t step;  // index of the current step
   uint64_t started_us;
+  // The phases for the access log; 0 where the exchange has not come so far.
+  uint64_t called_us;
+  uint64_t answered_us;    // the call has ended, or the reply of a stream begins
+  uint64_t ended_us;       // the reply is there as a whole, or the client has gone before
   uint64_t deadline_us;    // the client's own; DEADLINE_NONE where it has set none
   struct heap_node timer;  // in gateway.waits, while the exchange waits for something else than its call
   bool has_exchanged;      // the request has had its API key exchanged once
@@ -86,6 +96,8 @@ struct exchange {
   struct admission_place place;  // what the call holds of gateway.admission
   bool is_carried_out;           // the call has ended as such calls do
   struct rpc_call *call;
+  char instance_text[INSTANCE_MAX_BYTES];  // the instance that had the call last
+  size_t instance_size;
   struct rpc_context call_context;   // of `call`
   const struct rpc_status *outcome;  // how the call ended; valid, as the payload, only while the reply step runs
   struct slice outcome_payload;
@@ -158,6 +170,10 @@ void exchange_begin_reply(struct exchange *exchange);
 void exchange_note_outcome(struct exchange *exchange, const struct rpc_status *status);
 // What the RPC client does with the messages of a call.
 extern const struct rpc_stream_events exchange_stream_events;
+// Keeps which instance had the call, for the access log.
+void exchange_note_instance(struct exchange *exchange, struct slice instance);
+// Cancels the call, which must be in flight. Returns whether the service may have begun it.
+bool exchange_cancel_call(struct exchange *exchange);
 // Makes the reply of a call that ended with an error of the service, or that never reached it.
 enum step_result exchange_reply_failure(struct exchange *exchange, const struct rpc_status *status);
 // Changes the state. The gauge of waiting requests and the counter of answered ones change only here.

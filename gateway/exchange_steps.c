@@ -169,10 +169,30 @@ enum step_result step_translate(struct exchange *exchange)
 
 // ---- call ----
 
+void exchange_note_instance(struct exchange *exchange, struct slice instance)
+{
+  if (instance.size > INSTANCE_MAX_BYTES)
+    instance = slice_make(instance.data, INSTANCE_MAX_BYTES);
+  exchange->instance_size = utf8_check(instance);
+  if (exchange->instance_size > 0)
+    memcpy(exchange->instance_text, instance.data, exchange->instance_size);
+}
+
+bool exchange_cancel_call(struct exchange *exchange)
+{
+  const struct backend *backend = exchange_backend(exchange);
+  struct rpc_call *call = exchange->call;
+  exchange->call = NULL;
+  if (backend->instance != NULL)
+    exchange_note_instance(exchange, backend->instance(backend->arg, call));
+  return backend->cancel(backend->arg, call);
+}
+
 static void on_called(void *arg, const struct rpc_status *status, struct slice payload)
 {
   struct exchange *exchange = arg;
   exchange->call = NULL;
+  exchange_note_instance(exchange, status->instance);
   exchange_leave_stream(exchange);
   if (exchange->state == EXCHANGE_STATE_STREAMING) {
     if (exchange->gateway->stopped)
@@ -181,6 +201,7 @@ static void on_called(void *arg, const struct rpc_status *status, struct slice p
     exchange->progress(exchange->arg, EXCHANGE_STREAMING);
     return;
   }
+  exchange->answered_us = exchange->gateway->clock.now_us();
   exchange->outcome = status;
   exchange->outcome_payload = payload;
   exchange->step++;
@@ -297,6 +318,7 @@ enum step_result step_call(struct exchange *exchange)
       .writes_messages = method->client_streams,
   };
   const struct backend *backend = exchange_backend(exchange);
+  exchange->called_us = now_us;
   exchange->call = backend->call(backend->arg, &options, on_called, exchange);
   return method->client_streams ? STEP_WANT_STREAM : STEP_WAIT;
 }

@@ -71,6 +71,7 @@ void exchange_leave_stream(struct exchange *exchange)
 void exchange_begin_reply(struct exchange *exchange)
 {
   exchange->stream.began_us = exchange->gateway->clock.now_us();
+  exchange->answered_us = exchange->stream.began_us;
   strbuf_clear(&exchange->out);
   strbuf_clear(&exchange->next);
   exchange->protocol->begin_stream(exchange);
@@ -90,9 +91,7 @@ void exchange_note_outcome(struct exchange *exchange, const struct rpc_status *s
 // Tells the host of a failure that the exchange has found itself, and cancels the call.
 static void end_early(struct exchange *exchange)
 {
-  const struct backend *backend = exchange_backend(exchange);
-  (void)backend->cancel(backend->arg, exchange->call);
-  exchange->call = NULL;
+  (void)exchange_cancel_call(exchange);
   exchange_leave_stream(exchange);
   if (exchange->state == EXCHANGE_STATE_STREAMING) {
     exchange->stream.has_ended = true;
@@ -119,6 +118,7 @@ static void on_message(void *arg, struct slice payload)
   }
   exchange->stream.next_count++;
   exchange->stream.next_bytes += payload.size;
+  exchange->stream.sent_count++;
   metric_add(stream_series(exchange)->messages_sent, 1);
   metric_add(stream_series(exchange)->bytes_sent, (int64_t)payload.size);
   exchange->progress(exchange->arg, EXCHANGE_STREAMING);
@@ -194,6 +194,7 @@ static bool send_on(struct exchange *exchange, struct slice message)
     (void)exchange_refuse_large_body(exchange);
     return false;
   }
+  exchange->stream.received_count++;
   metric_add(stream_series(exchange)->messages_received, 1);
   metric_add(stream_series(exchange)->bytes_received, (int64_t)message.size);
   return true;

@@ -26,10 +26,8 @@ static size_t find_code_place(int http_status)
 const char *protocol_name(enum protocol_number protocol)
 {
   static const char *const names[PROTOCOL_COUNT] = {
-      [PROTOCOL_REST] = "rest",
-      [PROTOCOL_GRPC] = "grpc",
-      [PROTOCOL_GRPC_WEB] = "grpc-web",
-      [PROTOCOL_GRPC_WEB_TEXT] = "grpc-web-text",
+      [PROTOCOL_REST] = "rest",         [PROTOCOL_GRPC] = "grpc",
+      [PROTOCOL_GRPC_WEB] = "grpc-web", [PROTOCOL_GRPC_WEB_TEXT] = "grpc-web-text",
       [PROTOCOL_CONNECT] = "connect",
   };
   return names[protocol];

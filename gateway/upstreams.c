@@ -136,6 +136,12 @@ static void backend_half_close(void *arg, struct rpc_call *call)
   rpc_call_half_close(call);
 }
 
+static struct slice backend_instance(void *arg, const struct rpc_call *call)
+{
+  (void)arg;
+  return rpc_call_instance(call);
+}
+
 struct backend upstreams_backend(const struct upstreams *upstreams, enum upstreams_kind kind)
 {
   return (struct backend){.arg = upstreams->clients[kind],
@@ -144,7 +150,8 @@ struct backend upstreams_backend(const struct upstreams *upstreams, enum upstrea
                           .take = backend_take,
                           .may_write = backend_may_write,
                           .write = backend_write,
-                          .half_close = backend_half_close};
+                          .half_close = backend_half_close,
+                          .instance = backend_instance};
 }
 
 enum status upstreams_register(struct upstreams *upstreams, const char *address, const char *health_url,

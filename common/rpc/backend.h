@@ -17,6 +17,8 @@ struct backend {
   bool (*may_write)(void *arg, struct rpc_call *call);
   bool (*write)(void *arg, struct rpc_call *call, struct slice message);
   void (*half_close)(void *arg, struct rpc_call *call);
+  // Returns which instance has the call, as rpc_call_instance does. NULL where there are no instances.
+  struct slice (*instance)(void *arg, const struct rpc_call *call);
 };
 
 #endif

@@ -80,6 +80,11 @@ static void release_call(struct rpc_call *call)
 
 // ---- the end of a call ----
 
+struct slice rpc_call_instance(const struct rpc_call *call)
+{
+  return call->state == CALL_IN_FLIGHT ? slice_from_string(call->attempt.endpoint->id) : (struct slice){0};
+}
+
 void client_end_call(struct rpc_call *call, const struct rpc_status *status, struct slice payload)
 {
   struct rpc_client *client = call->client;
@@ -92,6 +97,7 @@ void client_end_call(struct rpc_call *call, const struct rpc_status *status, str
   // What the last server says of itself does not hold for an earlier attempt.
   if (call->may_have_begun && slice_equal(status->reason, SLICE(RPC_NOT_APPLIED)))
     told.reason = SLICE(RPC_OUTCOME_UNKNOWN);
+  told.instance = rpc_call_instance(call);
   release_call(call);
   done(arg, &told, payload);
 }

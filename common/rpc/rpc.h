@@ -62,6 +62,8 @@ struct rpc_status {
   const struct violation *violations;
   size_t violation_count;
   uint32_t retry_after_ms;
+  // The id of the endpoint that had the call when it ended; empty where none had it. Set by the client, and not sent.
+  struct slice instance;
 };
 
 // Where an instance of a service listens.

@@ -122,6 +122,10 @@ typedef void rpc_done_fn(void *arg, const struct rpc_status *status, struct slic
 struct rpc_call *rpc_client_call(struct rpc_client *client, const struct rpc_call_options *options, rpc_done_fn *done,
                                  void *arg);
 
+// Returns the id of the endpoint that has the request of a call now; empty while none has it. A call with two requests
+// tells that of the first. Valid until the client does anything else.
+struct slice rpc_call_instance(const struct rpc_call *call);
+
 // ---- streams ----
 
 // Nothing of a stream waits in here: the host keeps messages until it can use them, and gives credit for them then; and

@@ -2,7 +2,23 @@
 // limit_conn.
 #include "gateway/nginx/module.h"
 
-enum fact { FACT_REQUEST_ID, FACT_TRACE_ID, FACT_CALLER, FACT_METHOD, FACT_RATE_CLASS, FACT_REASON, FACT_PATH };
+enum fact {
+  FACT_REQUEST_ID,
+  FACT_TRACE_ID,
+  FACT_CALLER,
+  FACT_METHOD,
+  FACT_RATE_CLASS,
+  FACT_PROTOCOL,
+  FACT_INSTANCE,
+  FACT_REASON,
+  FACT_PATH,
+  // Numbers.
+  FACT_RECEIVED,
+  FACT_SENT,
+  FACT_PREPARE,
+  FACT_SERVICE,
+  FACT_REPLY,
+};
 
 static const struct {
   ngx_str_t name;
@@ -13,8 +29,15 @@ static const struct {
     {ngx_string("bulkhead_caller"), FACT_CALLER},
     {ngx_string("bulkhead_method"), FACT_METHOD},
     {ngx_string("bulkhead_rate_class"), FACT_RATE_CLASS},
+    {ngx_string("bulkhead_protocol"), FACT_PROTOCOL},
+    {ngx_string("bulkhead_instance"), FACT_INSTANCE},
     {ngx_string("bulkhead_reason"), FACT_REASON},
     {ngx_string("bulkhead_path"), FACT_PATH},
+    {ngx_string("bulkhead_messages_received"), FACT_RECEIVED},
+    {ngx_string("bulkhead_messages_sent"), FACT_SENT},
+    {ngx_string("bulkhead_prepare_seconds"), FACT_PREPARE},
+    {ngx_string("bulkhead_service_seconds"), FACT_SERVICE},
+    {ngx_string("bulkhead_reply_seconds"), FACT_REPLY},
 };
 
 // Escapes the bytes of a path that are not ASCII, because a log is UTF-8 and a path may hold any byte; nginx itself
@@ -45,10 +68,49 @@ static struct slice escape_path(ngx_http_request_t *r)
   return slice_make(text, length);
 }
 
+static struct slice write_count(ngx_http_request_t *r, uint64_t count)
+{
+  u_char *text = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+  if (text == NULL)
+    return SLICE("0");
+  return slice_make((const char *)text, (size_t)(ngx_sprintf(text, "%uL", count) - text));
+}
+
+static struct slice write_seconds(ngx_http_request_t *r, uint64_t us)
+{
+  u_char *text = ngx_pnalloc(r->pool, NGX_INT64_LEN + sizeof(".000000"));
+  if (text == NULL)
+    return SLICE("0");
+  const u_char *end = ngx_sprintf(text, "%uL.%06uL", us / 1000000, us % 1000000);
+  return slice_make((const char *)text, (size_t)(end - text));
+}
+
+// Returns a fact that is a number. What has no exchange, such as a page, has none: it is 0.
+static struct slice find_number(ngx_http_request_t *r, enum fact fact)
+{
+  const struct exchange *exchange = request_exchange(r);
+  if (exchange == NULL)
+    return SLICE("0");
+  switch (fact) {
+  case FACT_RECEIVED:
+    return write_count(r, exchange_facts(exchange).messages_received);
+  case FACT_SENT:
+    return write_count(r, exchange_facts(exchange).messages_sent);
+  case FACT_PREPARE:
+    return write_seconds(r, exchange_phase_us(exchange, EXCHANGE_PHASE_PREPARE));
+  case FACT_SERVICE:
+    return write_seconds(r, exchange_phase_us(exchange, EXCHANGE_PHASE_SERVICE));
+  default:
+    return write_seconds(r, exchange_phase_us(exchange, EXCHANGE_PHASE_REPLY));
+  }
+}
+
 static struct slice find_fact(ngx_http_request_t *r, enum fact fact)
 {
   if (fact == FACT_PATH)
     return escape_path(r);
+  if (fact > FACT_PATH)
+    return find_number(r, fact);
   const struct exchange *exchange = request_exchange(r);
   if (exchange == NULL)
     return (struct slice){0};
@@ -64,15 +126,19 @@ static struct slice find_fact(ngx_http_request_t *r, enum fact fact)
     return facts.method;
   case FACT_RATE_CLASS:
     return facts.rate_class;
+  case FACT_PROTOCOL:
+    return facts.protocol;
+  case FACT_INSTANCE:
+    return facts.instance;
   case FACT_REASON:
     return facts.reason;
-  case FACT_PATH:
+  default:
     break;
   }
   return (struct slice){0};
 }
 
-// Sets a variable to a view into the exchange, which lives as long as the request's pool.
+// Sets a variable to a text that lives as long as the request's pool, as the exchange does.
 static ngx_int_t get_variable(ngx_http_request_t *r, ngx_http_variable_value_t *value, uintptr_t data)
 {
   struct slice text = find_fact(r, (enum fact)data);

@@ -202,4 +202,51 @@ Test(e2e_07_documents, the_access_log_is_json_whatever_the_path_holds)
   cr_assert_str_eq(json_at(line, "path"), "/v1/%FF\"\\%22", "%s", line);
   cr_assert_null(strstr(line, "not-for-the-log"));
   cr_expect_str_eq(json_at(line, "reason"), "NO_SUCH_PATH");
+  cr_expect_str_eq(json_at(line, "rpcProtocol"), "rest");
+  cr_expect_str_eq(json_at(line, "instance"), "", "no service was called");
+  cr_expect_eq(strtod(json_at(line, "serviceSeconds"), NULL), 0);
+}
+
+// Returns the line that the access log has of a request, once it is there.
+static const char *wait_for_line(const char *id)
+{
+  wait_until(is_logged, id, "a line in the access log");
+  return access_line(id);
+}
+
+Test(e2e_07_documents, the_access_log_tells_protocol_instance_and_phases)
+{
+  struct account ada = account_create();
+  const char *item = item_create(&ada, "{\"sku\":\"a\",\"name\":\"Lamp\"}");
+  char *rest = text("rest-%s", fresh_word()), *connect = text("connect-%s", fresh_word());
+  const char *metric = "bulkhead_http_protocol_requests_total{protocol=\"connect\",code=\"200\"}";
+  double before = metric_sum("gateway", metric);
+  ASSERT_STATUS(
+      HTTP(.path = text("/v1/items/%s", item), .token = ada.token, .headers = {text("X-Request-Id: %s", rest)}), 200);
+  ASSERT_STATUS(HTTP(.path = "/item.v1.ItemService/GetItem", .token = ada.token, .body = text("{\"id\":\"%s\"}", item),
+                     .headers = {text("X-Request-Id: %s", connect)}),
+                200);
+  cr_expect_geq(metric_sum("gateway", metric), before + 1);
+  const char *line = wait_for_line(rest);
+  cr_expect_str_eq(json_at(line, "rpcProtocol"), "rest", "%s", line);
+  cr_expect_eq(strncmp(json_at(line, "instance"), "item", 4), 0, "%s", line);
+  cr_expect_gt(strtod(json_at(line, "prepareSeconds"), NULL), 0, "%s", line);
+  cr_expect_gt(strtod(json_at(line, "serviceSeconds"), NULL), 0, "%s", line);
+  cr_expect_gt(strtod(json_at(line, "replySeconds"), NULL), 0, "%s", line);
+  cr_expect_str_eq(json_at(line, "messagesSent"), "0", "it is no stream");
+  line = wait_for_line(connect);
+  cr_expect_str_eq(json_at(line, "rpcProtocol"), "connect", "%s", line);
+}
+
+Test(e2e_07_documents, the_access_log_tells_what_streams_have_carried)
+{
+  struct account ada = account_create();
+  char *id = text("stream-%s", fresh_word());
+  struct http_reply reply = HTTP(.path = "/v1/items:import", .token = ada.token, .content_type = "application/x-ndjson",
+                                 .headers = {text("X-Request-Id: %s", id)},
+                                 .body = "{\"sku\":\"a\",\"name\":\"Lamp\"}\n{\"sku\":\"b\",\"name\":\"Lamp\"}\n");
+  ASSERT_STATUS(reply, 200);
+  const char *line = wait_for_line(id);
+  cr_expect_str_eq(json_at(line, "messagesReceived"), "2", "%s", line);
+  cr_expect_str_eq(json_at(line, "messagesSent"), "0", "%s", line);
 }

@@ -102,6 +102,13 @@ static void backend_half_close(void *arg, struct rpc_call *call)
   ((struct fixture_call *)(void *)call)->is_half_closed = true;
 }
 
+static struct slice backend_instance(void *arg, const struct rpc_call *call)
+{
+  (void)arg;
+  (void)call;
+  return SLICE("played");
+}
+
 void fixture_take_more(struct fixture_call *call)
 {
   call->is_full = false;
@@ -136,7 +143,8 @@ struct fixture *fixture_open(void)
                                                                           .take = backend_take,
                                                                           .may_write = backend_may_write,
                                                                           .write = backend_write,
-                                                                          .half_close = backend_half_close},
+                                                                          .half_close = backend_half_close,
+                                                                          .instance = backend_instance},
                                                               .clock = &clock});
   return fixture;
 }

@@ -36,6 +36,70 @@ Test(exchange_memory, facts_name_the_reason_of_a_problem)
   cr_assert_eq(facts.rate_class.size, 0, "no route has matched");
 }
 
+Test(exchange_memory, facts_name_the_protocol_and_the_instance)
+{
+  struct fixture_call *call = start_call(fixture_input("GET", ITEM_PATH));
+  cr_expect(slice_equal_string(exchange_facts(exchange).protocol, "rest"));
+  cr_expect_eq(exchange_facts(exchange).instance.size, 0, "nobody has answered yet");
+  fixture_answer_status(call, &(struct rpc_status){.code = STATUS_NOT_FOUND, .instance = SLICE("item-1")});
+  struct slice instance = exchange_facts(exchange).instance;
+  cr_expect(slice_equal_string(instance, "item-1"), SLICE_FMT, SLICE_ARG(instance));
+}
+
+Test(exchange_memory, the_instance_of_a_call_that_the_client_leaves_is_known)
+{
+  start_call(fixture_input("GET", ITEM_PATH));
+  exchange_abandon(exchange);
+  struct slice instance = exchange_facts(exchange).instance;
+  cr_expect(slice_equal_string(instance, "played"), SLICE_FMT, SLICE_ARG(instance));
+}
+
+Test(exchange_memory, a_long_name_of_an_instance_is_cut_between_characters)
+{
+  struct fixture_call *call = start_call(fixture_input("GET", ITEM_PATH));
+  char name[80];
+  memset(name, 'a', sizeof(name));
+  memcpy(name + INSTANCE_MAX_BYTES - 1, "\xc3\xa4", 2);
+  fixture_answer_status(call,
+                        &(struct rpc_status){.code = STATUS_NOT_FOUND, .instance = slice_make(name, sizeof(name))});
+  cr_expect_eq(exchange_facts(exchange).instance.size, INSTANCE_MAX_BYTES - 1);
+}
+
+Test(exchange_memory, phases_are_told_apart)
+{
+  fixture_now_us += 1000;
+  struct fixture_call *call = start_call(fixture_input("GET", ITEM_PATH));
+  uint64_t prepared_us = exchange_phase_us(exchange, EXCHANGE_PHASE_PREPARE);
+  cr_expect_eq(exchange_phase_us(exchange, EXCHANGE_PHASE_REPLY), 0);
+  fixture_now_us += 2000;
+  cr_expect_eq(exchange_phase_us(exchange, EXCHANGE_PHASE_SERVICE), 2000, "while the call goes on");
+  fixture_answer_status(call, &(struct rpc_status){.code = STATUS_NOT_FOUND});
+  fixture_now_us += 300;
+  cr_expect_eq(exchange_phase_us(exchange, EXCHANGE_PHASE_PREPARE), prepared_us);
+  cr_expect_eq(exchange_phase_us(exchange, EXCHANGE_PHASE_SERVICE), 2000);
+  cr_expect_eq(exchange_phase_us(exchange, EXCHANGE_PHASE_REPLY), 300);
+}
+
+Test(exchange_memory, a_request_without_a_call_waits_for_no_service)
+{
+  fixture_now_us += 40;
+  (void)start(fixture_input("GET", "/v1/nothing"));
+  fixture_now_us += 5;
+  cr_expect_eq(exchange_phase_us(exchange, EXCHANGE_PHASE_PREPARE), 40);
+  cr_expect_eq(exchange_phase_us(exchange, EXCHANGE_PHASE_SERVICE), 0);
+  cr_expect_eq(exchange_phase_us(exchange, EXCHANGE_PHASE_REPLY), 5);
+}
+
+Test(exchange_memory, a_client_that_leaves_has_waited_for_the_service_until_then)
+{
+  start_call(fixture_input("GET", ITEM_PATH));
+  fixture_now_us += 70;
+  exchange_abandon(exchange);
+  fixture_now_us += 5;
+  cr_expect_eq(exchange_phase_us(exchange, EXCHANGE_PHASE_SERVICE), 70);
+  cr_expect_eq(exchange_phase_us(exchange, EXCHANGE_PHASE_REPLY), 5);
+}
+
 Test(exchange_memory, a_broken_traceparent_starts_a_trace_of_its_own)
 {
   struct exchange_input input = fixture_input("GET", ITEM_PATH);

@@ -107,4 +107,6 @@ Test(metrics_by_protocol, messages_of_streams_count_each_way)
   cr_expect_eq(of_streams(METRIC_STREAM_BYTES, "received"), 10);
   cr_expect_eq(of_streams(METRIC_STREAM_MESSAGES, "sent"), 1);
   cr_expect_eq(of_streams(METRIC_STREAM_BYTES, "sent"), 6);
+  cr_expect_eq(exchange_facts(exchange).messages_received, 2);
+  cr_expect_eq(exchange_facts(exchange).messages_sent, 1);
 }

@@ -119,12 +119,16 @@ struct ended {
   bool is_done;
   enum status code;
   char payload[16];
+  char instance[64];
 };
 
 static void note_end(void *arg, const struct rpc_status *status, struct slice payload)
 {
   struct ended *ended = arg;
   *ended = (struct ended){.is_done = true, .code = status->code};
+  cr_assert_lt(status->instance.size, sizeof(ended->instance));
+  if (status->instance.size > 0)
+    memcpy(ended->instance, status->instance.data, status->instance.size);
   cr_assert_lt(payload.size, sizeof(ended->payload));
   if (payload.size > 0)
     memcpy(ended->payload, payload.data, payload.size);
@@ -161,7 +165,10 @@ Test(upstreams, a_call_goes_to_the_service_as_the_gateways)
 {
   struct ended ended = {0};
   wait_until_connected();
-  call_item(upstreams_backend(upstreams, UPSTREAMS_USUAL), &ended);
+  const struct backend backend = upstreams_backend(upstreams, UPSTREAMS_USUAL);
+  const struct rpc_call *call = call_item(backend, &ended);
+  struct slice instance = arena_copy(&fixture->arena, backend.instance(backend.arg, call));
+  cr_expect_gt(instance.size, 0, "one is connected");
   cr_expect_leq(upstreams_next_timeout_us(upstreams), clock_now_us() + 2 * PATIENCE_US);
   wait_for_request();
   cr_expect(slice_equal_string(rpc_request_method(request), "item.v1.ItemService/GetItem"));
@@ -175,6 +182,7 @@ Test(upstreams, a_call_goes_to_the_service_as_the_gateways)
   }
   cr_expect_eq(ended.code, STATUS_OK);
   cr_expect_str_eq(ended.payload, "answer");
+  cr_expect(slice_equal_string(instance, ended.instance), "%s", ended.instance);
 }
 
 static void note_large_end(void *arg, const struct rpc_status *status, struct slice payload)

@@ -263,6 +263,7 @@ static void on_done(void *arg, const struct rpc_status *status, struct slice pay
   outcome->code = status->code;
   copy_text(outcome->message, sizeof(outcome->message), status->message);
   copy_text(outcome->reason, sizeof(outcome->reason), status->reason);
+  copy_text(outcome->instance, sizeof(outcome->instance), status->instance);
   if (status->violation_count != 0)
     copy_text(outcome->field, sizeof(outcome->field), status->violations[0].field);
   outcome->retry_after_ms = status->retry_after_ms;

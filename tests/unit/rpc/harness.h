@@ -24,6 +24,7 @@ struct outcome {
   char message[128];
   char reason[64];
   char field[64];
+  char instance[64];
   uint32_t retry_after_ms;
   size_t payload_size;
   char payload[64];  // its beginning

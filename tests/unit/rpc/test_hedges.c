@@ -85,11 +85,14 @@ Test(hedges, the_second_instance_answers_a_call_whose_first_one_takes_long)
   struct rig rig;
   rig_start_two(&rig);
   struct outcome outcome;
-  call_until_hedged(&rig, &outcome);
+  const struct rpc_call *call = call_until_hedged(&rig, &outcome);
+  const char *second = call->hedge->endpoint->id;
+  cr_expect_not(slice_equal_string(rpc_call_instance(call), second));
   answer(&rig, 1, NULL, SLICE("second"));
   rig_until_done(&rig, &outcome, 1);
   cr_expect_eq(outcome.code, STATUS_OK);
   cr_expect_str_eq(outcome.payload, "second");
+  cr_expect_str_eq(outcome.instance, second);
   until_cancels(&rig, 1);
   cr_expect(hedges("sent") == 1 && hedges("won") == 1 && hedges("cancelled") == 1);
   cr_expect_eq(count_in_flight(&rig), 0);
