@@ -325,7 +325,7 @@ static void run_watch(size_t streams, size_t seconds, size_t changes, const char
 
 // ---- an import ----
 
-// A line of about 300 bytes as a chunk of HTTP/1.1.
+// A line of about 280 bytes as a chunk of HTTP/1.1.
 static size_t write_line(char *out, size_t size, const char *prefix, size_t number)
 {
   char line[512];
@@ -391,8 +391,11 @@ static void run_idle(size_t connections, const char *item)
     send_request(clients[i].fd, path, tokens[i % token_count], "\r\n");
     read_response(clients[i].fd, response);
   }
-  printf("before_kib %zu\n", before_kib);
-  printf("each_bytes %.0f\n", ((double)gateway_memory() - (double)before_kib) * 1024 / (double)connections);
+  size_t with_kib = gateway_memory();
+  for (size_t i = 0; i < connections; i++)
+    if (recv(clients[i].fd, response, 1, MSG_DONTWAIT) >= 0 || errno != EAGAIN)
+      stop("connection %zu did not stay open", i);
+  printf("each_bytes %.0f\n", ((double)with_kib - (double)before_kib) * 1024 / (double)connections);
 }
 
 int main(int argc, char **argv)

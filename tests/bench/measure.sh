@@ -34,6 +34,9 @@ constant_ticks() { (echo "$constant_pid" && pgrep -P "$constant_pid") | ticks; }
 # per_thousand TICKS REQUESTS: prints the ms of CPU for 1,000 requests.
 per_thousand() { awk -v t="$1" -v n="$2" -v hz="$(getconf CLK_TCK)" 'BEGIN {printf "%.1f", n ? t / hz * 1e6 / n : 0}'; }
 
+# per_second TICKS REQUESTS: prints how many requests a second of CPU is enough for.
+per_second() { awk -v t="$1" -v n="$2" -v hz="$(getconf CLK_TCK)" 'BEGIN {printf "%d", t ? n * hz / t : 0}'; }
+
 # ---- tools ----
 
 # Each sets now_rate, now_requests, now_p50, now_p99 and now_failures. Times end with their unit. A connection that broke or a
@@ -141,4 +144,12 @@ memory_of() {
       awk -v n="$name" '/^VmRSS/ {printf "%s %.1f\n", n, $2 / 1024}' "/proc/$pid/status" 2>/dev/null
     done
   done
+}
+
+# most_memory_of NAME...: prints the most resident MB that one of the processes has had.
+most_memory_of() {
+  local pid
+  for pid in $(family "$@"); do
+    cat "/proc/$pid/status" 2>/dev/null
+  done | awk '/^VmHWM/ && $2 > most {most = $2} END {printf "%.1f", most / 1024}'
 }
