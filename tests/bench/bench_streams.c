@@ -116,7 +116,7 @@ static void set_up(void)
   CHECK(epoll_fd >= 0);
 }
 
-// Prints the KiB that are of a process alone, and its share of what it has with others.
+// Returns the KiB that a process has alone, with its share of what it has together with others.
 static size_t share_of(const char *pid)
 {
   char path[64];
