@@ -33,7 +33,7 @@ static void write_code(struct jsontext_writer *json, enum status code)
   if (code != STATUS_CANCELLED) {
     const char *canonical = status_name(code);
     size_t size = 0;
-    for (; canonical[size] != '\0' && size < sizeof(name) - 1; size++)
+    for (; size < sizeof(name) - 1 && canonical[size] != '\0'; size++)
       name[size] = (char)tolower((unsigned char)canonical[size]);
     name[size] = '\0';
   }

@@ -6,6 +6,7 @@
 
 #include "tests/support/http.h"
 #include "tests/support/stack.h"
+#include "tests/support/watch.h"
 
 Test(e2e_07_documents, the_api_is_described_by_openapi_3_1)
 {
@@ -249,4 +250,15 @@ Test(e2e_07_documents, the_access_log_tells_what_streams_have_carried)
   const char *line = wait_for_line(id);
   cr_expect_str_eq(json_at(line, "messagesReceived"), "2", "%s", line);
   cr_expect_str_eq(json_at(line, "messagesSent"), "0", "%s", line);
+}
+
+Test(e2e_07_documents, the_access_log_names_the_instance_of_a_stream_that_the_client_leaves)
+{
+  struct account ada = account_create();
+  struct raw *watch = WATCH(.account = &ada);
+  raw_close(&watch);
+  const char *line = wait_for_line(ada.id);
+  cr_expect_str_eq(json_at(line, "path"), "/v1/items:watch", "%s", line);
+  cr_expect_eq(strncmp(json_at(line, "instance"), "item", 4), 0, "%s", line);
+  cr_expect_gt(strtod(json_at(line, "messagesSent"), NULL), 0, "%s", line);
 }
