@@ -66,6 +66,7 @@ values_are_checked() {
   refuses_value GATEWAY_CONNECTIONS 99 "a whole number from 100 to 500000"
   refuses_value CONNECTIONS_PER_ADDRESS 0 "a whole number from 1 to 65535"
   refuses_value BODY_BYTES 1g "a size, such as"
+  refuses_value STREAM_DRAIN 1h "a whole number from 0 to 86400"
   refuses_value CORS_ORIGINS 'https://a.example"; include x' "origins as browsers send them"
   refuses_value CORS_ORIGINS app.example.com "origins as browsers send them"
   for name in RATE_READ RATE_WRITE RATE_EXPENSIVE RATE_CREDENTIAL RATE_KEY; do refuses_value "$name" 30/y "a rate and perhaps a burst"; done
