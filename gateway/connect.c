@@ -10,18 +10,23 @@
 
 // ---- the request ----
 
-static enum step_result translate_json(struct exchange *exchange)
+enum step_result connect_translate_json(struct exchange *exchange, struct arena *arena)
 {
   struct violations violations;
-  violations_init(&violations, &exchange->arena);
+  violations_init(&violations, arena);
   const struct transcode_json_request request = {.method = exchange_method(exchange),
                                                  .json = exchange->message,
                                                  .header = exchange->input.header,
                                                  .header_arg = exchange->input.header_arg};
-  if (transcode_request_from_json(&request, &exchange->arena, &exchange->wire, &violations) != STATUS_OK)
+  if (transcode_request_from_json(&request, arena, &exchange->wire, &violations) != STATUS_OK)
     return exchange_refuse_violations(exchange, &violations);
   exchange->message = strbuf_slice(&exchange->wire);
   return STEP_NEXT;
+}
+
+static enum step_result translate_json(struct exchange *exchange)
+{
+  return connect_translate_json(exchange, &exchange->arena);
 }
 
 // ---- errors ----
@@ -62,31 +67,37 @@ static void write_details(struct jsontext_writer *json, const struct problem *pr
   strbuf_free(&details);
 }
 
-static void write_error(const struct problem *problem, enum status code, uint32_t retry_after_ms, struct strbuf *out)
+void connect_write_error(struct jsontext_writer *json, const struct problem *problem, uint32_t retry_after_ms)
 {
-  struct jsontext_writer json;
-  jsontext_writer_init(&json, out);
-  jsontext_begin_object(&json);
-  write_code(&json, code);
-  jsontext_key_string(&json, "message", problem_sentence(problem));
-  write_details(&json, problem, retry_after_ms);
-  jsontext_end_object(&json);
+  jsontext_begin_object(json);
+  write_code(json, protocol_failure_code(problem));
+  jsontext_key_string(json, "message", problem_sentence(problem));
+  write_details(json, problem, retry_after_ms);
+  jsontext_end_object(json);
 }
 
 // Returns the HTTP status of a failure: that of its code, but where HTTP itself asks for another one, and where a
 // client that sees the status alone would take it for another failure.
-static int choose_status(const struct problem *problem, enum status code)
+static int choose_status(const struct problem *problem)
 {
-  bool is_of_http = problem->http_status == 404 || problem->http_status == 405 || problem->http_status == 415;
-  return is_of_http ? problem->http_status : status_http(code);
+  switch (problem->http_status) {
+  case 404:
+  case 405:
+  case 415:
+  case 505:
+    return problem->http_status;
+  default:
+    return status_http(protocol_failure_code(problem));
+  }
 }
 
-static enum step_result fail(struct exchange *exchange, const struct problem *problem, uint32_t retry_after_ms)
+enum step_result connect_fail(struct exchange *exchange, const struct problem *problem, uint32_t retry_after_ms)
 {
-  enum status code = protocol_failure_code(problem);
+  struct jsontext_writer json;
   strbuf_clear(&exchange->out);
-  write_error(problem, code, retry_after_ms, &exchange->out);
-  exchange_finish_reply(exchange, choose_status(problem, code), "application/json", NO_STORE);
+  jsontext_writer_init(&json, &exchange->out);
+  connect_write_error(&json, problem, retry_after_ms);
+  exchange_finish_reply(exchange, choose_status(problem), "application/json", NO_STORE);
   exchange->reply.outcome = problem->http_status;
   return STEP_REPLIED;
 }
@@ -134,7 +145,7 @@ const struct protocol protocol_connect_json = {
     .judge_body = connect_judge_body,
     .translate = translate_json,
     .succeed = succeed_json,
-    .fail = fail,
+    .fail = connect_fail,
 };
 
 const struct protocol protocol_connect_proto = {
@@ -145,5 +156,5 @@ const struct protocol protocol_connect_proto = {
     .judge_body = connect_judge_body,
     .translate = protocol_translate_wire,
     .succeed = succeed_proto,
-    .fail = fail,
+    .fail = connect_fail,
 };

@@ -4,8 +4,6 @@
 #include "gateway/connect_internal.h"
 
 #define VERSION_HEADER "Connect-Protocol-Version"
-// What this server takes, as answers to a type that it does not take name it.
-#define TYPES "application/json, application/proto"
 
 static bool is_get(const struct exchange *exchange)
 {
@@ -58,6 +56,17 @@ static bool is_proto(struct slice content_type)
   return slice_equal_ignore_case(slice_trim(content_type), SLICE("application/proto"));
 }
 
+const struct protocol *connect_choose(const struct exchange_input *input)
+{
+  if (!slice_equal(input->method, SLICE("POST")))
+    return &protocol_connect_json;
+  if (is_type(input->content_type, SLICE("application/connect+json")))
+    return &protocol_connect_stream_json;
+  if (is_type(input->content_type, SLICE("application/connect+proto")))
+    return &protocol_connect_stream_proto;
+  return &protocol_connect_json;
+}
+
 bool connect_is_announced(const struct exchange_input *input)
 {
   static const struct slice OWN_TYPES[] = {SLICE_INIT("application/proto"), SLICE_INIT("application/connect+json"),
@@ -80,20 +89,35 @@ static enum step_result refuse_form(struct exchange *exchange, const char *detai
                                                    .detail = slice_from_string(detail)});
 }
 
-static enum step_result judge_post(struct exchange *exchange)
+enum step_result connect_refuse_type(struct exchange *exchange, const char *types, const char *detail)
+{
+  reply_add_header(exchange, SLICE("Accept-Post"), slice_from_string(types));
+  return refuse_form(exchange, detail);
+}
+
+enum step_result connect_judge_version(struct exchange *exchange)
 {
   const struct exchange_input *input = &exchange->input;
   struct slice version = input->header(input->header_arg, VERSION_HEADER);
-  if (version.data != NULL && !slice_equal(version, SLICE("1")))
-    return protocol_refuse(exchange, STATUS_INVALID_ARGUMENT, VERSION_HEADER " must be 1, or absent");
+  bool is_good = version.data == NULL || slice_equal(version, SLICE("1"));
+  return is_good ? STEP_NEXT
+                 : protocol_refuse(exchange, STATUS_INVALID_ARGUMENT, VERSION_HEADER " must be 1, or absent");
+}
+
+static enum step_result judge_post(struct exchange *exchange)
+{
+  const struct exchange_input *input = &exchange->input;
+  enum step_result result = connect_judge_version(exchange);
+  if (result != STEP_NEXT)
+    return result;
   if (is_proto(input->content_type)) {
     exchange->protocol = &protocol_connect_proto;
     return STEP_NEXT;
   }
   if (media_type_is_json(input->content_type))
     return STEP_NEXT;
-  reply_add_header(exchange, SLICE("Accept-Post"), SLICE(TYPES));
-  return refuse_form(exchange, "the content type must be application/json in UTF-8, or application/proto");
+  return connect_refuse_type(exchange, CONNECT_TYPES,
+                             "the content type must be application/json in UTF-8, or application/proto");
 }
 
 static enum step_result judge_get(struct exchange *exchange)
@@ -110,6 +134,21 @@ static enum step_result judge_get(struct exchange *exchange)
   else if (!slice_equal(encoding, SLICE("json")))
     return refuse_form(exchange, "the parameter encoding must be json or proto");
   return STEP_NEXT;
+}
+
+// Answers a call with streams in the form of one without.
+static enum step_result refuse_unary_form(struct exchange *exchange, const char *allow)
+{
+  if (slice_equal(exchange->input.method, SLICE("POST")))
+    return connect_refuse_type(exchange, CONNECT_STREAM_TYPES,
+                               "the method has a stream of messages, so that the content type must be "
+                               "application/connect+json or application/connect+proto");
+  reply_add_header(exchange, SLICE("Allow"), slice_from_string(allow));
+  return exchange_fail(exchange,
+                       &(struct failure){.code = STATUS_UNIMPLEMENTED,
+                                         .http_status = 405,
+                                         .reason = "METHOD_NOT_ALLOWED",
+                                         .detail = SLICE("methods with a stream of messages are called by POST")});
 }
 
 static enum step_result refuse_http_method(struct exchange *exchange, const char *allow)
@@ -133,6 +172,9 @@ enum step_result connect_find_method(struct exchange *exchange)
   // A preflight does not say which protocol the request speaks that will follow.
   if (allow != NULL && slice_equal(input->method, SLICE("OPTIONS")))
     return exchange_describe(exchange, slice_from_string(allow));
+  const struct contract_method *method = protocol_find_callable(exchange->gateway, input->path);
+  if (method != NULL && protocol_streams(method))
+    return refuse_unary_form(exchange, allow);
   enum step_result found = protocol_find_method(exchange);
   if (found != STEP_NEXT)
     return found;

@@ -95,10 +95,23 @@ static void add_name(struct strbuf *out, const char *name)
 
 void cors_write_allowed(const struct contract *contract, struct strbuf *out)
 {
-  static const char *const OWN[] = {
-      "Authorization",      "Content-Type",  "Idempotency-Key", "If-Match",        "If-None-Match",
-      "X-Request-Id",       "traceparent",   "tracestate",      "Request-Timeout", "Grpc-Timeout",
-      "Connect-Timeout-Ms", "Grpc-Encoding", "X-Grpc-Web",      "X-User-Agent",    "Connect-Protocol-Version"};
+  static const char *const OWN[] = {"Authorization",
+                                    "Content-Type",
+                                    "Idempotency-Key",
+                                    "If-Match",
+                                    "If-None-Match",
+                                    "X-Request-Id",
+                                    "traceparent",
+                                    "tracestate",
+                                    "Request-Timeout",
+                                    "Grpc-Timeout",
+                                    "Connect-Timeout-Ms",
+                                    "Grpc-Encoding",
+                                    "X-Grpc-Web",
+                                    "X-User-Agent",
+                                    "Connect-Protocol-Version",
+                                    "Connect-Content-Encoding",
+                                    "Connect-Accept-Encoding"};
   for (size_t i = 0; i < ARRAY_LEN(OWN); i++)
     add_name(out, OWN[i]);
   for (size_t i = 0; i < contract_message_count(contract); i++) {
@@ -124,7 +137,8 @@ void cors_write_exposed(const struct contract *contract, struct strbuf *out)
                                     "Grpc-Status",
                                     "Grpc-Message",
                                     "Grpc-Status-Details-Bin",
-                                    "Grpc-Accept-Encoding"};
+                                    "Grpc-Accept-Encoding",
+                                    "Connect-Accept-Encoding"};
   for (size_t i = 0; i < ARRAY_LEN(OWN); i++)
     add_name(out, OWN[i]);
   for (size_t i = 0; i < contract_message_count(contract); i++) {

@@ -102,7 +102,7 @@ static enum step_result open_frame(struct exchange *exchange, struct slice frame
   }
 }
 
-enum step_result grpc_judge_frame(struct exchange *exchange, struct slice body)
+enum step_result grpc_judge_size(struct exchange *exchange, struct slice body)
 {
   if (body.size < GRPC_PREFIX_BYTES)
     return protocol_refuse(exchange, STATUS_INVALID_ARGUMENT, "the call has no whole message");
@@ -111,7 +111,13 @@ enum step_result grpc_judge_frame(struct exchange *exchange, struct slice body)
     return protocol_refuse(exchange, STATUS_INVALID_ARGUMENT, "the message is shorter than its prefix says");
   if (size < body.size - GRPC_PREFIX_BYTES)
     return protocol_refuse(exchange, STATUS_UNIMPLEMENTED, "the method takes one message, and more have come");
-  return open_frame(exchange, body);
+  return STEP_NEXT;
+}
+
+enum step_result grpc_judge_frame(struct exchange *exchange, struct slice body)
+{
+  enum step_result result = grpc_judge_size(exchange, body);
+  return result == STEP_NEXT ? open_frame(exchange, body) : result;
 }
 
 // ---- the client's stream ----
@@ -150,14 +156,20 @@ static enum read_result find_frame(struct exchange *exchange, struct slice *byte
   return READ_MESSAGE;
 }
 
-enum read_result grpc_read_message(struct exchange *exchange, struct slice *bytes, bool is_last, struct slice *message)
+enum read_result grpc_next_frame(struct exchange *exchange, struct slice *bytes, bool is_last, struct slice *frame)
 {
-  struct slice frame;
-  enum read_result result = find_frame(exchange, bytes, &frame);
+  enum read_result result = find_frame(exchange, bytes, frame);
   if (result == READ_NOTHING && is_last && exchange->in.size > 0) {
     (void)protocol_refuse(exchange, STATUS_INVALID_ARGUMENT, "the last message is shorter than its prefix says");
     return READ_FAILED;
   }
+  return result;
+}
+
+enum read_result grpc_read_message(struct exchange *exchange, struct slice *bytes, bool is_last, struct slice *message)
+{
+  struct slice frame;
+  enum read_result result = grpc_next_frame(exchange, bytes, is_last, &frame);
   if (result != READ_MESSAGE)
     return result;
   bool is_good = open_frame(exchange, frame) == STEP_NEXT && protocol_translate_wire(exchange) == STEP_NEXT;

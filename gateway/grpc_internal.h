@@ -1,5 +1,5 @@
 // What gRPC and gRPC-Web share: the names of their types, how a message stands in a body, and how a call's end is told.
-// Private to gateway/grpc*.c and protocol.c.
+// In streams of Connect messages have the same prefix. Private to gateway/grpc*.c, connect_stream.c and protocol.c.
 #ifndef BULKHEAD_GATEWAY_GRPC_INTERNAL_H
 #define BULKHEAD_GATEWAY_GRPC_INTERNAL_H
 
@@ -30,11 +30,15 @@ enum grpc_type grpc_read_type(struct slice content_type);
 enum step_result grpc_find_method(struct exchange *exchange);
 enum step_result grpc_begin_body(struct exchange *exchange);
 enum step_result grpc_judge_frame(struct exchange *exchange, struct slice body);
+// Refuses a body that is not exactly one frame.
+enum step_result grpc_judge_size(struct exchange *exchange, struct slice body);
 
 // Adds the frame of a message.
 void grpc_frame_write(struct strbuf *out, enum grpc_flags flags, struct slice message);
 // Adds the frame of a response. False where it does not fit its contract.
 bool grpc_response_write(struct exchange *exchange, struct slice response, struct strbuf *out);
+// Takes the next frame of the client's stream. The caller empties exchange.in once it has used the frame.
+enum read_result grpc_next_frame(struct exchange *exchange, struct slice *bytes, bool is_last, struct slice *frame);
 // protocol.read of a stream of frames.
 enum read_result grpc_read_message(struct exchange *exchange, struct slice *bytes, bool is_last, struct slice *message);
 // Completes the head of a reply, whose HTTP status is 200 in any case.

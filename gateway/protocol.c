@@ -9,8 +9,7 @@
 // else meanwhile.
 #define MAX_EXPANDED_BYTES (512u * 1024)
 
-// Finds the method that a path names, among those that can be called from outside. NULL where there is none.
-static const struct contract_method *find_callable(const struct gateway *gateway, struct slice path)
+const struct contract_method *protocol_find_callable(const struct gateway *gateway, struct slice path)
 {
   if (path.size == 0)
     return NULL;
@@ -35,7 +34,7 @@ static bool means_connect(const struct gateway *gateway, const struct exchange_i
 {
   if (!has_form_of_call(input->path))
     return false;
-  return find_callable(gateway, input->path) != NULL || connect_is_announced(input);
+  return protocol_find_callable(gateway, input->path) != NULL || connect_is_announced(input);
 }
 
 const struct protocol *protocol_find(const struct gateway *gateway, const struct exchange_input *input)
@@ -50,27 +49,29 @@ const struct protocol *protocol_find(const struct gateway *gateway, const struct
   case GRPC_TYPE_NONE:
     break;
   }
-  return means_connect(gateway, input) ? &protocol_connect_json : &protocol_rest;
+  return means_connect(gateway, input) ? connect_choose(input) : &protocol_rest;
 }
 
 const char *protocol_allow(const struct gateway *gateway, struct slice path)
 {
-  const struct contract_method *method = find_callable(gateway, path);
+  const struct contract_method *method = protocol_find_callable(gateway, path);
   if (method == NULL)
     return NULL;
-  return method->no_side_effects ? "GET, HEAD, POST, OPTIONS" : "POST, OPTIONS";
+  return method->no_side_effects && !protocol_streams(method) ? "GET, HEAD, POST, OPTIONS" : "POST, OPTIONS";
 }
 
 enum step_result protocol_find_method(struct exchange *exchange)
 {
-  const struct contract_method *method = find_callable(exchange->gateway, exchange->input.path);
+  const struct contract_method *method = protocol_find_callable(exchange->gateway, exchange->input.path);
   const char *problem = NULL;
   if (method == NULL)
     problem = "there is no such method; the path must be /package.Service/Method";
   else if (method->client_streams && exchange->protocol->read == NULL)
-    problem = "the method takes a stream of messages, which this protocol does not have; call it by gRPC";
+    problem = "the method takes a stream of messages, which this protocol does not have; call it by gRPC "
+              "or Connect";
   else if (method->server_streams && exchange->protocol->put == NULL)
-    problem = "the method sends a stream of messages, which this protocol does not have; call it by gRPC";
+    problem = "the method sends a stream of messages, which this protocol does not have; call it by gRPC "
+              "or Connect";
   if (problem != NULL)
     return exchange_fail(exchange, &(struct failure){.code = STATUS_UNIMPLEMENTED,
                                                      .http_status = 404,

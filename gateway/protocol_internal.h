@@ -53,6 +53,8 @@ extern const struct protocol protocol_grpc_web;
 extern const struct protocol protocol_grpc_web_text;
 extern const struct protocol protocol_connect_json;
 extern const struct protocol protocol_connect_proto;
+extern const struct protocol protocol_connect_stream_json;
+extern const struct protocol protocol_connect_stream_proto;
 
 // Returns the protocol of a request, by what its head says.
 const struct protocol *protocol_find(const struct gateway *gateway, const struct exchange_input *input);
@@ -60,7 +62,10 @@ const struct protocol *protocol_find(const struct gateway *gateway, const struct
 size_t protocol_body_limit(const struct protocol *protocol, const struct contract_method *method);
 // Returns the value of the Allow header of a path that names a method, which Connect has; NULL for any other path.
 const char *protocol_allow(const struct gateway *gateway, struct slice path);
-// Finds the method that the path "/package.Service/Method" names, among those that can be called from outside.
+// Returns the method that a path "/package.Service/Method" names, among those that can be called from outside; NULL
+// where there is none.
+const struct contract_method *protocol_find_callable(const struct gateway *gateway, struct slice path);
+// Makes it the exchange's method, where the protocol has its streams.
 enum step_result protocol_find_method(struct exchange *exchange);
 // Answers a request whose form is not that of its protocol.
 enum step_result protocol_refuse(struct exchange *exchange, enum status code, const char *detail);
@@ -73,6 +78,11 @@ enum step_result protocol_translate_wire(struct exchange *exchange);
 static inline enum status protocol_failure_code(const struct problem *problem)
 {
   return problem->http_status == 413 ? STATUS_RESOURCE_EXHAUSTED : problem->code;
+}
+
+static inline bool protocol_streams(const struct contract_method *method)
+{
+  return method->client_streams || method->server_streams;
 }
 
 #endif

@@ -137,16 +137,92 @@ for (const [name, transport] of Object.entries(TRANSPORTS)) {
   });
 }
 
-for (const name of Object.keys(TRANSPORTS).filter((one) => one.startsWith("gRPC"))) {
+type Watch = (request: Message, options: Message) => AsyncIterable<Message>;
+
+for (const [name, transport] of Object.entries(TRANSPORTS)) {
   test(`${name}: health may be watched`, async () => {
-    const health = clientOf("grpc.health.v1.Health", TRANSPORTS[name] as Transport);
-    const watch = health["watch"] as unknown as (request: Message, options: Message) => AsyncIterable<Message>;
+    const watch = clientOf("grpc.health.v1.Health", transport)["watch"] as unknown as Watch;
     const stop = new AbortController();
     for await (const answer of watch({ service: ITEMS }, { signal: stop.signal })) {
       assert.equal(answer["status"], SERVING);
       break;
     }
     stop.abort();
+  });
+}
+
+// ---- streams ----
+
+const NONE = 0;
+const CREATED = 1;
+
+for (const [name, transport] of Object.entries(TRANSPORTS)) {
+  const items = clientOf(ITEMS, transport);
+  const watchItems = items["watchItems"] as unknown as Watch;
+
+  test(`${name}: a server stream brings messages as they come`, async () => {
+    const tag = `rpc-${process.hrtime.bigint()}`;
+    const sku = freshSku();
+    const stop = new AbortController();
+    const kinds: unknown[] = [];
+    for await (const message of watchItems({ tag }, { ...withToken, signal: stop.signal })) {
+      kinds.push(message["kind"]);
+      assert.notEqual(message["resumeToken"], "");
+      if (kinds.length === 1) await items["createItem"]?.({ item: { sku, name: "Lamp", tags: [tag] } }, withToken);
+      if (message["kind"] !== CREATED) continue;
+      assert.equal((message["item"] as Message)["sku"], sku);
+      break;
+    }
+    stop.abort();
+    assert.equal(kinds[0], NONE);
+    assert.equal(kinds.at(-1), CREATED);
+  });
+
+  test(`${name}: a server stream that cannot begin says why`, async () => {
+    const read = async (request: Message, options: Message): Promise<void> => {
+      for await (const message of watchItems(request, options)) assert.fail(JSON.stringify(message["kind"]));
+    };
+    const wrong = await failureOf(read({ resumeToken: "nonsense" }, withToken));
+    assert.equal(wrong.code, Code.InvalidArgument);
+    assert.match(detailOf(wrong, "google.rpc.ErrorInfo"), /INVALID_RESUME_TOKEN/);
+    const unknown = await failureOf(read({}, {}));
+    assert.equal(unknown.code, Code.Unauthenticated);
+    assert.match(detailOf(unknown, "google.rpc.ErrorInfo"), /TOKEN_MISSING/);
+  });
+}
+
+// Browsers have no stream of their own, and gRPC-Web has none of a client.
+const CLIENT_STREAMS: Record<string, Transport> = {
+  "Connect for Node, JSON, HTTP/2, compressed": node.createConnectTransport({
+    ...HTTP_2,
+    useBinaryFormat: false,
+    sendCompression: node.compressionGzip,
+    compressMinBytes: 0,
+  }),
+};
+for (const name of Object.keys(TRANSPORTS).filter((one) => /^(Connect|gRPC of Connect) for Node/.test(one)))
+  CLIENT_STREAMS[name.replace("gRPC of Connect for Node", "Connect's gRPC")] = TRANSPORTS[name] as Transport;
+
+for (const [name, transport] of Object.entries(CLIENT_STREAMS)) {
+  type Import = (messages: AsyncIterable<Message>, options: Message) => Promise<Message>;
+  const importItems = clientOf(ITEMS, transport)["importItems"] as unknown as Import;
+
+  test(`${name}: a client stream is taken while it comes`, async () => {
+    const sku = freshSku();
+    const count = 2_000;
+    async function* messages(): AsyncIterable<Message> {
+      for (let i = 0; i < count; i++) yield { sku: `${sku}-${i}`, name: "Lamp" };
+    }
+    const answer = await importItems(messages(), withToken);
+    assert.deepEqual([answer["lines"], answer["created"]], [BigInt(count), BigInt(count)]);
+    async function* again(): AsyncIterable<Message> {
+      yield { sku: `${sku}-0`, name: "Lamp" };
+    }
+    const failures = (await importItems(again(), withToken))["failures"] as Message[];
+    assert.deepEqual(
+      failures.map((failure) => failure["reason"]),
+      ["SKU_TAKEN"],
+    );
   });
 }
 
