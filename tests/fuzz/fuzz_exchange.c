@@ -260,6 +260,21 @@ static void check_grpc_web(const struct exchange_reply *reply)
   strbuf_free(&bytes);
 }
 
+// Expects a message at most, and then JSON that says how the call has ended.
+static void check_connect_stream(const struct exchange_reply *reply)
+{
+  struct slice body = reply->body;
+  CHECK(reply->http_status == 200 && !reply->has_no_body && reply->trailers.count == 0);
+  struct slice end = body;
+  unsigned char first = cut_frame(&body);
+  if (first == 0) {
+    end = body;
+    first = cut_frame(&body);
+  }
+  CHECK(first == 2 && body.size == 0);
+  check_json(slice_skip(end, 5));
+}
+
 static void check_fields(const struct exchange_headers *list)
 {
   for (size_t i = 0; i < list->count; i++)
@@ -278,6 +293,10 @@ static void check_reply(const struct exchange_reply *reply, bool service_failed)
   }
   if (slice_starts_with(reply->content_type, SLICE("application/grpc-web"))) {
     check_grpc_web(reply);
+    return;
+  }
+  if (slice_starts_with(reply->content_type, SLICE("application/connect+"))) {
+    check_connect_stream(reply);
     return;
   }
   CHECK(reply->http_status >= 200 && reply->http_status < 600);

@@ -76,7 +76,7 @@ Test(metrics_by_protocol, each_request_counts_for_the_protocol_that_the_client_s
   struct exchange_input input = input_of_type("application/json");
   input.path = SLICE("/test.v1.S/Ask");
   (void)exchange_start(exchange, &input);
-  cr_expect_eq(requests("connect", "404"), 1, "a method with streams");
+  cr_expect_eq(requests("connect", "415"), 1, "a method with streams");
   cr_expect_eq(requests("rest", "404"), 1);
 }
 
