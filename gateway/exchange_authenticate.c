@@ -60,7 +60,7 @@ static enum step_result refuse_unverified(struct exchange *exchange)
                                          .detail = SLICE("tokens cannot be verified right now; try again later")});
 }
 
-static const char *choose_token_reason(enum token_result result)
+const char *exchange_token_reason(enum token_result result)
 {
   return result == TOKEN_EXPIRED ? "TOKEN_EXPIRED" : result == TOKEN_ENDED ? "TOKEN_REVOKED" : "INVALID_TOKEN";
 }
@@ -97,7 +97,7 @@ static enum step_result authenticate_token(struct exchange *exchange, struct sli
   if (result == TOKEN_UNKNOWN_KEY && !keys_fetched_since(&gateway->keys, &exchange->key_wait))
     return refuse_unverified(exchange);
   if (result != TOKEN_VALID)
-    return refuse_token(exchange, choose_token_reason(result), token_result_text(result));
+    return refuse_token(exchange, exchange_token_reason(result), token_result_text(result));
   take_claims(exchange, claims);
   exchange->access_token = token;
   return STEP_NEXT;

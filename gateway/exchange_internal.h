@@ -36,6 +36,7 @@ struct exchange_stream {
   struct list node;  // in gateway.streams while the call is open
   uint16_t place;    // of the caller, in gateway.stream_counts
   bool is_counted;
+  size_t part_bytes;  // of a message of the client that has come in part, as they are counted
   uint64_t began_us;  // when the reply began
   // How many messages are in exchange.out and in exchange.next, and their bytes as the service has sent them.
   size_t out_count, out_bytes;
@@ -159,6 +160,8 @@ enum step_result step_reply(struct exchange *exchange);
 // Writes the next piece of a large reply: STEP_WRITE while others follow, STEP_REPLIED at the end.
 enum step_result exchange_write_piece(struct exchange *exchange);
 
+// Returns the reason of the problem with a token that is not valid.
+const char *exchange_token_reason(enum token_result result);
 // Takes a place among the streams for the call of a method with stream; `caller` is a hash. STEP_NEXT where there is
 // one.
 enum step_result exchange_open_stream(struct exchange *exchange, uint64_t caller);

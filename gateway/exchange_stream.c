@@ -61,6 +61,7 @@ void exchange_leave_stream(struct exchange *exchange)
   if (!stream->is_counted)
     return;
   stream->is_counted = false;
+  (void)stream_counts_part(&gateway->stream_counts, stream->place, &stream->part_bytes, 0);
   stream_counts_return(&gateway->stream_counts, stream->place);
   list_remove(&stream->node);
   metric_add(stream_series(exchange)->open, -1);
@@ -200,18 +201,34 @@ static bool send_on(struct exchange *exchange, struct slice message)
   return true;
 }
 
+// Counts what has come of a message that is not whole. False where the reply refuses it.
+static bool count_part(struct exchange *exchange)
+{
+  struct exchange_stream *stream = &exchange->stream;
+  if (stream_counts_part(&exchange->gateway->stream_counts, stream->place, &stream->part_bytes, exchange->in.size))
+    return true;
+  (void)exchange_fail(
+      exchange, &(struct failure){.code = STATUS_RESOURCE_EXHAUSTED,
+                                  .reason = "TOO_MANY_STREAMS",
+                                  .detail = SLICE("too many bytes wait here of messages whose ends have not come; "
+                                                  "open fewer streams, or send whole messages"),
+                                  .retry_after_ms = STREAMS_RETRY_MS});
+  return false;
+}
+
 bool exchange_feed(struct exchange *exchange, struct slice *bytes, bool is_last)
 {
   const struct backend *backend = exchange_backend(exchange);
   while (exchange->call != NULL && backend->may_write(backend->arg, exchange->call)) {
     struct slice message;
     enum read_result result = exchange->protocol->read(exchange, bytes, is_last, &message);
-    if (result == READ_NOTHING) {
+    bool is_good = result != READ_FAILED && count_part(exchange);
+    if (result == READ_NOTHING && is_good) {
       if (is_last)
         backend->half_close(backend->arg, exchange->call);
       return true;
     }
-    if (result == READ_FAILED || !send_on(exchange, message))
+    if (!is_good || !send_on(exchange, message))
       end_early(exchange);
   }
   if (exchange->call != NULL)
@@ -242,7 +259,7 @@ static void check_token(struct exchange *exchange)
   if (result == TOKEN_VALID)
     return;
   end_stream_with(exchange, &(struct failure){.code = STATUS_UNAUTHENTICATED,
-                                              .reason = result == TOKEN_EXPIRED ? "TOKEN_EXPIRED" : "TOKEN_REVOKED",
+                                              .reason = exchange_token_reason(result),
                                               .detail = slice_from_string(token_result_text(result))});
 }
 

@@ -242,6 +242,9 @@ struct slice request_path(const ngx_http_request_t *r);
 ngx_int_t request_send_reply(ngx_http_request_t *r, const struct exchange_reply *reply);
 // Makes the head of a reply the request's, without sending it.
 ngx_int_t request_fill_head(ngx_http_request_t *r, const struct exchange_reply *reply);
+// Lets the connection end with the reply where a stream of the client is not over, or a body is larger than any but a
+// stream's: it is not read to its end for the sake of the next request. Call it before the head is sent.
+void request_decline_unread(ngx_http_request_t *r);
 // Adds what follows the body of a reply.
 ngx_int_t request_add_trailers(ngx_http_request_t *r, const struct exchange_reply *reply);
 // Sends a body. `bytes` must outlive the request or be in its pool.
@@ -261,6 +264,7 @@ struct stream {
   bool has_head;
   bool reads;      // the client's messages are not over
   bool is_done;    // the reply is there as a whole
+  bool is_over;    // the request was finalized
   bool is_silent;  // nothing was sent lately
 };
 

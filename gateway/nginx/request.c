@@ -432,17 +432,16 @@ static void decline_announced_body(ngx_http_request_t *r)
   r->keepalive = 0;
 }
 
-// A body that is larger than any but a stream's is not read to its end for the sake of the next request.
-static void decline_large_body(ngx_http_request_t *r)
+void request_decline_unread(ngx_http_request_t *r)
 {
-  if (r->headers_in.content_length_n > LARGE_BODY_BYTES && r->stream == NULL)
+  if (r->stream == NULL && (r->reading_body || r->headers_in.content_length_n > LARGE_BODY_BYTES))
     r->keepalive = 0;
 }
 
 ngx_int_t request_send_reply(ngx_http_request_t *r, const struct exchange_reply *reply)
 {
   decline_announced_body(r);
-  decline_large_body(r);
+  request_decline_unread(r);
   ngx_int_t rc = ngx_http_discard_request_body(r);
   if (rc != NGX_OK)
     return rc;

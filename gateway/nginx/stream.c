@@ -23,6 +23,14 @@ static void stop_events(void *data)
     ngx_del_timer(&stream->beat);
 }
 
+// Finalizes the request, which may stay for what it has left to send or to read. Nothing is done for the stream any more.
+static void finish(struct stream *stream, ngx_int_t rc)
+{
+  stream->is_over = true;
+  stop_events(stream);
+  ngx_http_finalize_request(stream->r, rc);
+}
+
 static struct stream *find_stream(const ngx_http_request_t *r)
 {
   for (const ngx_pool_cleanup_t *cleanup = r->pool->cleanup; cleanup != NULL; cleanup = cleanup->next)
@@ -56,6 +64,7 @@ static bool send_head(struct stream *stream)
   stream->has_head = true;
   if (request_fill_head(r, exchange_reply(stream->exchange)) != NGX_OK)
     return false;
+  request_decline_unread(r);
   r->headers_out.content_length_n = -1;
   r->expect_trailers = 1;
   // Compressed, a message would wait for those that follow.
@@ -81,8 +90,7 @@ static bool note_output(const struct stream *stream, ngx_int_t rc)
   if (rc == NGX_ERROR)
     return false;
   if (is_unsent(stream)) {
-    if (!write->timer_set)
-      ngx_add_timer(write, STALL_MS);
+    ngx_add_timer(write, STALL_MS);
     return ngx_handle_write_event(write, 0) == NGX_OK;
   }
   if (write->timer_set)
@@ -112,20 +120,20 @@ static void end_sent(struct stream *stream)
   bool is_cut = reply->is_cut;
   ngx_int_t rc = is_cut ? NGX_ERROR : request_add_trailers(r, reply);
   exchange_end_stream(stream->exchange);
-  ngx_http_finalize_request(r, rc == NGX_OK ? ngx_http_send_special(r, NGX_HTTP_LAST) : rc);
+  finish(stream, rc == NGX_OK ? ngx_http_send_special(r, NGX_HTTP_LAST) : rc);
 }
 
 // Sends until nothing is there, or the client takes no more. The request may be gone afterwards.
 static void pump(struct stream *stream)
 {
   if (!stream->has_head && !send_head(stream)) {
-    ngx_http_finalize_request(stream->r, NGX_ERROR);
+    finish(stream, NGX_ERROR);
     return;
   }
   // The answer to HEAD is the head.
   if (stream->r->header_only) {
     exchange_end_stream(stream->exchange);
-    ngx_http_finalize_request(stream->r, NGX_OK);
+    finish(stream, NGX_OK);
     return;
   }
   while (!is_unsent(stream)) {
@@ -133,7 +141,7 @@ static void pump(struct stream *stream)
     if (bytes.size == 0)
       break;
     if (!send_piece(stream, bytes)) {
-      ngx_http_finalize_request(stream->r, NGX_ERROR);
+      finish(stream, NGX_ERROR);
       return;
     }
   }
@@ -147,13 +155,13 @@ static void on_writable(ngx_http_request_t *r)
   struct stream *stream = find_stream(r);
   if (r->connection->error || r->connection->write->timedout) {
     r->connection->timedout = r->connection->write->timedout;
-    ngx_http_finalize_request(r, NGX_HTTP_CLIENT_CLOSED_REQUEST);
+    finish(stream, NGX_HTTP_CLIENT_CLOSED_REQUEST);
     return;
   }
   if (!stream->has_head)
     return;
   if (is_unsent(stream) && !note_output(stream, ngx_http_output_filter(r, NULL))) {
-    ngx_http_finalize_request(r, NGX_ERROR);
+    finish(stream, NGX_ERROR);
     return;
   }
   if (exchange_is_streaming(stream->exchange))
@@ -218,19 +226,19 @@ static bool take_messages(struct stream *stream)
   return true;
 }
 
-static void end_gone(ngx_http_request_t *r)
+static void end_gone(struct stream *stream)
 {
-  r->connection->error = 1;
-  ngx_http_finalize_request(r, NGX_HTTP_CLIENT_CLOSED_REQUEST);
+  stream->r->connection->error = 1;
+  finish(stream, NGX_HTTP_CLIENT_CLOSED_REQUEST);
 }
 
 static void on_readable(ngx_http_request_t *r)
 {
   struct stream *stream = find_stream(r);
   if (r->stream != NULL && r->connection->error)
-    end_gone(r);
+    end_gone(stream);
   else if (stream->reads && !take_messages(stream))
-    end_gone(r);
+    end_gone(stream);
   else if (!stream->reads && r->stream == NULL)
     ngx_http_test_reading(r);
   worker_touch();
@@ -241,11 +249,11 @@ static void on_readable(ngx_http_request_t *r)
 static void go_on(struct stream *stream)
 {
   if (stream->reads && !take_messages(stream))
-    end_gone(stream->r);
+    end_gone(stream);
   else if (exchange_is_streaming(stream->exchange))
     pump(stream);
-  else if (stream->is_done)
-    ngx_http_finalize_request(stream->r, request_send_reply(stream->r, exchange_reply(stream->exchange)));
+  else if (stream->is_done && !stream->is_over)
+    finish(stream, request_send_reply(stream->r, exchange_reply(stream->exchange)));
   worker_touch();
 }
 
@@ -309,5 +317,7 @@ void stream_wake(struct stream *stream, enum exchange_next next)
 {
   if (next == EXCHANGE_DONE)
     stream->is_done = true;
+  if (stream->is_over)
+    return;
   ngx_post_event(&stream->wake, &ngx_posted_events);
 }

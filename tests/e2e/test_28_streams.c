@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "tests/support/environment.h"
 #include "tests/support/stack.h"
 #include "tests/support/watch.h"
 
@@ -87,6 +88,24 @@ Test(e2e_28_streams, a_stream_ends_with_its_session)
   seen = raw_read_until(watch, "\r\n0\r\n\r\n");
   cr_expect_not_null(strstr(seen, "\"TOKEN_REVOKED\""), "%s", seen);
   raw_close(&watch);
+}
+
+// The reply of a stream that fails while it is read must end once: the connection would be reset before its client has
+// read why.
+Test(e2e_28_streams, a_line_that_is_none_is_told_while_others_come)
+{
+  struct account ada = account_create();
+  size_t before = log_size("gateway");
+  struct raw *raw = RAW(.url = need_variable("BULKHEAD_URL"));
+  cr_assert(raw_send_text(raw, text("POST /v1/items:import HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n"
+                                    "Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                    "2\r\n{\n\r\n",
+                                    ada.token)));
+  const char *seen = raw_read_until(raw, "\"violations\"");
+  cr_expect_not_null(strstr(seen, "HTTP/1.1 400"), "%s", seen);
+  raw_send_text(raw, "3\r\n{}\n\r\n0\r\n\r\n");
+  raw_close(&raw);
+  cr_expect_null(strstr(log_since("gateway", before), "header already sent"));
 }
 
 static bool nobody_watches(const void *arg)

@@ -1,12 +1,13 @@
 -- What has become of items lately (migration 0004).
 
 -- name: find_changes_bounds :one
--- not null: settled, next
+-- not null: settled, next, kept_clock
 -- scan: item_changes_kept has one row
 -- Tells where the changes begin that may be missing yet (every transaction before :settled has ended), the number of the
--- next transaction, and the last change that was removed because of its age.
+-- next transaction, and the last change that was removed because of its age. A change that is ahead of the server has come
+-- with a dump of another one, and counts for nothing.
 SELECT pg_snapshot_xmin(now)::text::bigint AS settled, pg_snapshot_xmax(now)::text::bigint AS next,
-  clock AS kept_clock, id AS kept_id
+  CASE WHEN clock < pg_snapshot_xmax(now)::text::bigint THEN clock ELSE 0 END AS kept_clock, id AS kept_id
 FROM item_changes_kept, pg_current_snapshot() AS now;
 
 -- name: list_changes :many
@@ -14,8 +15,8 @@ FROM item_changes_kept, pg_current_snapshot() AS now;
 -- scan: item_changes_kept has one row
 -- Lists the first :most settled changes after (:after_clock, :after_change). There is always a row; without a change,
 -- only the bounds are set. `waiting` tells that there are changes which are not settled yet.
-SELECT s.settled, s.next, k.clock AS kept_clock, k.id AS kept_id,
-  coalesce((SELECT max(clock) FROM item_changes) >= s.settled, false) AS waiting,
+SELECT s.settled, s.next, CASE WHEN k.clock < s.next THEN k.clock ELSE 0 END AS kept_clock, k.id AS kept_id,
+  coalesce((SELECT max(clock) FROM item_changes WHERE clock < s.next) >= s.settled, false) AS waiting,
   c.clock, c.id, c.kind::bigint, c.item_id, c.owner_id, c.revision, c.old_category, c.old_tags, c.time
 FROM (SELECT pg_snapshot_xmin(now)::text::bigint AS settled, pg_snapshot_xmax(now)::text::bigint AS next
       FROM pg_current_snapshot() AS now) AS s

@@ -16,7 +16,7 @@ static const char CONTRACT[] =
     "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC, max_body_bytes: 100};\n"
     "  }\n"
     "  rpc Import(stream Question) returns (Answer) {\n"
-    "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};\n"
+    "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC, max_body_bytes: 524288};\n"
     "  }\n"
     "}\n"
     "message Question { string text = 1; }\n"
@@ -295,4 +295,27 @@ Test(grpc_streams, a_caller_has_a_bounded_number_of_streams)
   for (size_t i = 1; i < STREAMS_OF_CALLER; i++)
     exchange_close(&all[i]);
   cr_expect_eq(fixture->gateway->stream_counts.all, 0);
+}
+
+Test(grpc_streams, messages_in_part_have_a_bound)
+{
+  enum { PART = 400 * 1024, MOST = STREAM_PARTS_OF_CALLER / PART + 1 };
+  static char part[PART];
+  part[3] = '\x70';  // of a message of 458,752 bytes
+  memset(part + 1, 0, 4);
+  part[2] = 7;
+  struct exchange *all[MOST];
+  struct exchange_input input = grpc_input("/test.v1.S/Import");
+  bool is_refused = false;
+  for (size_t i = 0; i < MOST; i++) {
+    all[i] = fixture_exchange(fixture);
+    cr_assert_eq(exchange_start(all[i], &input), EXCHANGE_WANT_STREAM);
+    struct slice bytes = slice_make(part, PART);
+    cr_assert(exchange_feed(all[i], &bytes, false));
+    is_refused = fixture_call(fixture, fixture->call_count - 1)->cancelled;
+    cr_expect_eq(is_refused, i == MOST - 1, "stream %zu", i);
+  }
+  for (size_t i = 0; i < MOST; i++)
+    exchange_close(&all[i]);
+  cr_expect_eq(fixture->gateway->stream_counts.parts, 0);
 }
