@@ -28,8 +28,8 @@ struct stream_counts {
 // stream_counts_return.
 bool stream_counts_take(struct stream_counts *counts, uint64_t caller, uint16_t *place);
 void stream_counts_return(struct stream_counts *counts, uint16_t place);
-// Counts that `now` bytes of a message have come in part where `*before` had, and keeps that there. False where there is
-// no room for as many; they are counted all the same.
+// Counts that `now` bytes of a message have come in part where `*before` had, and keeps that there. False where there
+// is no room for as many; they are counted all the same.
 bool stream_counts_part(struct stream_counts *counts, uint16_t place, size_t *before, size_t now);
 
 #endif

@@ -23,7 +23,8 @@ static void stop_events(void *data)
     ngx_del_timer(&stream->beat);
 }
 
-// Finalizes the request, which may stay for what it has left to send or to read. Nothing is done for the stream any more.
+// Finalizes the request, which may stay for what it has left to send or to read. Nothing is done for the stream any
+// more.
 static void finish(struct stream *stream, ngx_int_t rc)
 {
   stream->is_over = true;
