@@ -339,7 +339,8 @@ static void run_deletion(struct account_client *client)
 }
 
 // Lists the tables of all services that have a row with this text. Left out is what stays, as the READMEs say: the
-// audit log, what has ended, for as long as an access token lives, and the job of the second run a day later.
+// audit log, what has ended, for as long as an access token lives, the changes of items, for an hour, and the job of
+// the second run a day later.
 static const char *find_traces(const char *of)
 {
   return sql("SELECT string_agg(name || ': ' || rows, ', ') FROM (SELECT table_schema || '.' || table_name AS name,"
@@ -347,7 +348,8 @@ static const char *find_traces(const char *of)
              " WHERE t::text LIKE %%L AND t::text NOT LIKE ''%%%%:late%%%%''', table_schema, table_name, '%%%s%%'),"
              " false, true, '')))[1]::text AS rows FROM information_schema.tables"
              " WHERE table_schema IN ('auth', 'user', 'item') AND table_type = 'BASE TABLE'"
-             " AND table_name NOT IN ('audit_events', 'endings')) AS found WHERE rows <> '0'",
+             " AND table_name NOT IN ('audit_events', 'endings', 'item_changes')) AS found"
+             " WHERE rows <> '0'",
              of);
 }
 
