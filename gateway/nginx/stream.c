@@ -236,9 +236,8 @@ static void end_gone(struct stream *stream)
 static void on_readable(ngx_http_request_t *r)
 {
   struct stream *stream = find_stream(r);
-  if (r->stream != NULL && r->connection->error)
-    end_gone(stream);
-  else if (stream->reads && !take_messages(stream))
+  bool has_gone = r->stream != NULL && r->connection->error;
+  if (has_gone || (stream->reads && !take_messages(stream)))
     end_gone(stream);
   else if (!stream->reads && r->stream == NULL)
     ngx_http_test_reading(r);

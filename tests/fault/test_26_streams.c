@@ -51,6 +51,7 @@ Test(fault_26_streams, a_service_that_dies_ends_them_and_nothing_is_missed, .fin
   create(&ada, word, fresh_word());
   const char *last = watch_last_id(raw_read_until(watch, "ITEM_CHANGE_KIND_CREATED"));
   stack("kill", "item-1");
+  wait_until_items_change();
   const char *missed = create(&ada, word, fresh_word());
   stack("start", "item-1");
   wait_until_healthy();
@@ -64,20 +65,20 @@ Test(fault_26_streams, a_service_that_dies_ends_them_and_nothing_is_missed, .fin
   raw_close(&watch);
 }
 
-// Creates 1,000 items with long descriptions, and returns the id of the last.
+// Creates fewer items than wait for a watcher, with long descriptions, and returns the id of the last.
 static const char *create_many(const struct account *owner, const char *tag)
 {
   struct strbuf body;
   strbuf_init(&body, 0);
   const char *sku = fresh_word();
-  for (size_t i = 0; i < 1000; i++)
-    strbuf_printf(&body, "%s{\"sku\":\"%s-%zu\",\"name\":\"Lamp\",\"tags\":[\"%s\"],\"description\":\"%0300d\"}",
+  for (size_t i = 0; i < 200; i++)
+    strbuf_printf(&body, "%s{\"sku\":\"%s-%zu\",\"name\":\"Lamp\",\"tags\":[\"%s\"],\"description\":\"%0900d\"}",
                   i == 0 ? "{\"items\":[" : ",", sku, i, tag, 0);
   strbuf_add(&body, SLICE("]}"));
   struct http_reply reply = HTTP(.path = "/v1/items:batchCreate", .token = owner->token, .body = strbuf_cstring(&body));
   ASSERT_STATUS(reply, 200);
   strbuf_free(&body);
-  return http_json(&reply, "items[999].id");
+  return http_json(&reply, "items[199].id");
 }
 
 static bool nobody_watches(const void *arg)
@@ -89,7 +90,7 @@ static bool nobody_watches(const void *arg)
 // What nobody reads fills the buffers on the way, and then waits in its service, which ends the watch.
 Test(fault_26_streams, clients_that_stop_reading_hold_nobody_up)
 {
-  enum { SLOW = 20, BATCHES = 6 };
+  enum { SLOW = 20, BATCHES = 30 };
   struct account ada = account_create();
   const char *tag = fresh_word();
   const char *query = text("tag=%s", tag);

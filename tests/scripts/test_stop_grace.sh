@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Who stops a process in good order waits longer than the longest call of the contracts takes: docker-compose.yml, the local stack.
+# Who stops a process in good order waits longer than the longest call of the contracts takes: docker-compose.yml, the local stack. Streams
+# do not count: a process that ends ends them earlier.
 # shellcheck source=tests/scripts/support.sh
 . "$(dirname "$0")/support.sh"
 # What a process does after its last call: see lifecycle.c and module.c.
 AFTER_CALLS_S=12
 
-longest=$(cat proto/*/v1/*.proto | grep -o 'timeout_ms: *[0-9]*' | sed 's/.*: *//' | sort -n | tail -n 1)
+longest=$(awk '/^ *rpc / { streams = /stream / } !streams && sub(/.*[^_]timeout_ms: */, "") { print $0 + 0 }' proto/*/v1/*.proto | sort -n | tail -n 1)
 least=$((longest / 1000 + AFTER_CALLS_S))
 
 # grace_of BLOCK: prints the seconds of stop_grace_period in a block of docker-compose.yml.

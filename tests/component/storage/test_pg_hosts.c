@@ -147,6 +147,9 @@ static void check_frozen(struct world *world)
   capture_log();
   connect(world, "");
   wait_for(world, &first);
+  // What asks the server whether it is there has a connection of its own.
+  while (world->pg->probe.connection.state != PG_OPEN)
+    cr_assert_eq(task_sleep_ms(1), STATUS_OK);
   postgres_signal(&first, SIGSTOP);
   while (count_logged("PostgreSQL has not answered an empty statement", NULL) == 0)
     cr_assert_eq(task_sleep_ms(10), STATUS_OK);
