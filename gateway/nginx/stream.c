@@ -59,22 +59,6 @@ static ngx_int_t flush_head(ngx_http_request_t *r)
   return rc;
 }
 
-static bool send_head(struct stream *stream)
-{
-  ngx_http_request_t *r = stream->r;
-  stream->has_head = true;
-  if (request_fill_head(r, exchange_reply(stream->exchange)) != NGX_OK)
-    return false;
-  request_decline_unread(r);
-  r->headers_out.content_length_n = -1;
-  r->expect_trailers = 1;
-  // Compressed, a message would wait for those that follow.
-  r->gzip_tested = 1;
-  r->gzip_ok = 0;
-  ngx_int_t rc = ngx_http_send_header(r);
-  return rc != NGX_ERROR && rc <= NGX_OK && flush_head(r) != NGX_ERROR;
-}
-
 // ---- messages of the service ----
 
 // Tells whether nginx holds bytes that the client has not taken: of the piece, or such as TLS has copied.
@@ -97,6 +81,22 @@ static bool note_output(const struct stream *stream, ngx_int_t rc)
   if (write->timer_set)
     ngx_del_timer(write);
   return true;
+}
+
+static bool send_head(struct stream *stream)
+{
+  ngx_http_request_t *r = stream->r;
+  stream->has_head = true;
+  if (request_fill_head(r, exchange_reply(stream->exchange)) != NGX_OK)
+    return false;
+  request_decline_unread(r);
+  r->headers_out.content_length_n = -1;
+  r->expect_trailers = 1;
+  // Compressed, a message would wait for those that follow.
+  r->gzip_tested = 1;
+  r->gzip_ok = 0;
+  ngx_int_t rc = ngx_http_send_header(r);
+  return rc != NGX_ERROR && rc <= NGX_OK && note_output(stream, flush_head(r));
 }
 
 static bool send_piece(struct stream *stream, struct slice bytes)

@@ -60,6 +60,7 @@ Test(fault_26_streams, a_service_that_dies_ends_them_and_nothing_is_missed, .fin
   cr_expect_not_null(strstr(seen, "event: problem"), "%s", seen);
   cr_expect_not_null(strstr(seen, "\"NOT_APPLIED\""), "%s", seen);
   raw_close(&watch);
+  wait_until_items_change();
   watch = watch_begin(&(struct watch_request){.account = &ada, .query = query, .last_event_id = last});
   raw_read_until(watch, missed);
   raw_close(&watch);
